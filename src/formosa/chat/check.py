@@ -1,0 +1,68 @@
+"""Refuse a message that the format can't hold, before a model is trained on it.
+
+The rule is the promise itself: `parse(render(message)) == message`. And no text of a conversation
+may hold the control tokens of the model's family: they would end a turn from inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from formosa.chat.message import Message, Tool, with_call_ids
+from formosa.chat.parser import parse_reply
+from formosa.chat.template import ChatTemplate, Family
+from formosa.errors import MessageError
+
+
+def write_reply(message: Message, template: ChatTemplate | None = None) -> str:
+    """The assistant's own words as text: what the model generates, without the stop token."""
+    template = template or ChatTemplate.formosa()
+    rendered = template.render([message])
+    (start, end) = rendered.spans[0]
+    return rendered.text[start:end].removesuffix(template.stop)
+
+
+def check_reply(message: Message, path: str = "message") -> None:
+    """Raise unless reading back what is written gives the same message (ids of calls aside).
+
+    Raises:
+        MessageError: with what does not survive.
+    """
+    reply = parse_reply(write_reply(message))
+    wanted = replace(
+        message,
+        tool_calls=with_call_ids([replace(call, id="") for call in message.tool_calls]),
+    )
+    for field in ("reasoning", "content", "tool_calls"):
+        if getattr(reply.message, field) != getattr(wanted, field):
+            raise MessageError(
+                f"{path}.{field}", "cannot be written: reading it back gives something else"
+            )
+
+
+def check_conversation(messages: Sequence[Message], tools: Sequence[Tool], family: Family) -> None:
+    """Raise unless every message can be written for `family` and read back.
+
+    Raises:
+        MessageError: with the path of the field that can't.
+    """
+    tokens = (family.bos, family.open, family.head, family.close)
+    control = [token for token in tokens if token.strip()]
+    for i, message in enumerate(messages):
+        message.check(f"messages[{i}]")
+        texts = {"content": message.content, "reasoning": message.reasoning}
+        for j, call in enumerate(message.tool_calls):
+            texts[f"tool_calls[{j}].arguments"] = call.arguments
+        for field, text in texts.items():
+            _refuse_control(text, control, f"messages[{i}].{field}")
+        if message.role == "assistant":
+            check_reply(message, f"messages[{i}]")
+    for i, tool in enumerate(tools):
+        _refuse_control(tool.description + tool.parameters, control, f"tools[{i}]")
+
+
+def _refuse_control(text: str, control: Sequence[str], path: str) -> None:
+    for token in control:
+        if token.strip() in text:
+            raise MessageError(path, f"holds the control token {token.strip()!r}")

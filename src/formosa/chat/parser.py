@@ -1,0 +1,469 @@
+"""Turn a model's reply into reasoning, content and tool calls, as it arrives.
+
+Knows the tags of the Hermes format and `<think>`. Knows nothing of tokens, HTTP or SSE.
+
+Promises, for any way of cutting the text into chunks down to single characters:
+
+- the joined events equal the result for the whole text;
+- every character is reasoning, content or part of a call. Only the white space that the format
+  itself puts around its tags is left out;
+- a malformed or truncated call comes back as content, raw, with a defect that says why, and never
+  costs the calls beside it;
+- calls inside a think block that was closed are thoughts; in one that never closes they are calls;
+- work grows with the length of the text. What is held back is a partial tag, or a call that has
+  not ended.
+
+Trade-off, on purpose: a call is emitted whole, when its object closes. A client that wants half an
+argument string gets the whole of it a moment later, and never broken JSON.
+
+Where a string of the arguments contains `</tool_call>`, the tag belongs to the string, unless the
+end of the reply or the next `<tool_call>` follows: then the string was never closed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Literal, NamedTuple
+
+from formosa.chat.calls import MalformedCallError, read_calls
+from formosa.chat.message import Message, ToolCall
+
+CALL, END_CALL, THINK, END_THINK = "<tool_call>", "</tool_call>", "<think>", "</think>"
+RETRIES = 64  # re-readings after an unclosed string; keeps the work linear for hostile text
+PIECE = 4096  # characters read at a time, so that cutting the front off costs little
+SPACE = 256  # characters of white space after which a tag is no longer waited for
+
+
+class Delta(NamedTuple):
+    """A piece of reasoning or content."""
+
+    kind: Literal["reasoning", "content"]
+    text: str
+
+
+class Defect(NamedTuple):
+    """What was wrong with a call that came back as content."""
+
+    problem: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a whole reply says."""
+
+    message: Message
+    defects: tuple[Defect, ...] = ()
+
+
+Event = Delta | ToolCall
+
+
+class _State(Enum):
+    CONTENT = auto()
+    BETWEEN = auto()  # white space only so far: at the start, or after a call
+    REASONING = auto()
+    HELD = auto()  # inside a think block, after the start of a call
+    CALL = auto()
+    AFTER_OBJECT = auto()  # a whole object was read; its closing tag is due
+
+
+_OPEN_TAGS = re.compile(r"<think>|<tool_call>")
+_THOUGHT_TAGS = re.compile(r"</think>|<tool_call>")
+_OUTSIDE = re.compile(r"[\"'{}\[\]]|</?tool_call>")
+_INSIDE = {quote: re.compile(rf"\\.|{quote}|</tool_call>", re.DOTALL) for quote in ("'", '"')}
+_AFTER_OBJECT = re.compile(rf"([\s,}}\]]{{0,{SPACE}}})(</tool_call>|[{{\[])")
+_SPACE = re.compile(rf"\s{{0,{SPACE}}}")
+
+
+class ReplyParser:
+    """Feed it text as it arrives, then flush it.
+
+    Args:
+        reasoning_open: the prompt itself ended inside a think block.
+        calls: whether tool calls are looked for; without tools their tags are plain content.
+        call_id: names the n-th call; `call_0`, `call_1`, … by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        reasoning_open: bool = False,
+        calls: bool = True,
+        call_id: Callable[[int], str] = "call_{}".format,
+    ) -> None:
+        self._calls_wanted = calls
+        self._call_id = call_id
+        self._state = _State.REASONING if reasoning_open else _State.BETWEEN
+        self._queue: deque[str] = deque()  # arrived, but not read yet
+        self._pending = ""  # read, but not decided yet: at most a partial tag and white space
+        self._flushed = False
+        self._retries = RETRIES
+        self._strip_after = "\n" if reasoning_open else ""  # newlines that belong to a tag
+        self._events: list[Event] = []
+        self._parts: dict[str, list[str]] = {"reasoning": [], "content": []}
+        self._blocks = int(reasoning_open)  # think blocks seen so far
+        self._calls: list[ToolCall] = []
+        self._defects: list[Defect] = []
+        self._body: list[str] = []  # what was scanned of a call, without the opening tag
+        self._body_length = 0
+        self._scanned = 0  # how much of `_pending` was scanned
+        self._quote = ""  # the quote of the string that the scan is in
+        self._depth = 0
+        self._candidate = -1  # where the first closing tag inside a string ended
+
+    # -- the two ways in ---------------------------------------------------------------------
+
+    def feed(self, chunk: str) -> list[Event]:
+        """Events that this chunk decides."""
+        self._queue.extend(_pieces(chunk))
+        self._run()
+        return self._take()
+
+    def flush(self) -> list[Event]:
+        """The reply has ended: decide what was held back."""
+        self._flushed = True
+        self._run()
+        if self._state is _State.HELD:
+            self._flush_held()
+        return self._take()
+
+    def reply(self) -> Reply:
+        """The whole reply so far, as one assistant message."""
+        message = Message(
+            "assistant",
+            content="".join(self._parts["content"]),
+            reasoning="".join(self._parts["reasoning"]),
+            tool_calls=tuple(self._calls),
+        )
+        return Reply(message, tuple(self._defects))
+
+    # -- the machine -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        steps = {
+            _State.CONTENT: self._content,
+            _State.BETWEEN: self._between,
+            _State.REASONING: self._reasoning,
+            _State.HELD: self._held,
+            _State.CALL: self._call,
+            _State.AFTER_OBJECT: self._after_object,
+        }
+        while True:
+            while steps[self._state]():
+                pass
+            if not self._queue:
+                return
+            self._pending += self._queue.popleft()
+
+    @property
+    def _final(self) -> bool:
+        """Whether nothing follows what is pending."""
+        return self._flushed and not self._queue
+
+    def _content(self) -> bool:
+        """Plain text. Returns whether another step can be taken, like every step below."""
+        if not self._strip_newlines():
+            return False
+        position = 0
+        while match := _OPEN_TAGS.search(self._pending, position):
+            tag, before = match.group(), self._pending[: match.start()]
+            if tag == THINK:
+                self._emit("content", before)
+                self._open_reasoning(match.end())
+                return True
+            opens = self._opens_call(match.end())
+            if opens is None:  # undecided: white space after the tag, and nothing more yet
+                self._emit_before(match.start())
+                return False
+            if opens:
+                self._emit("content", before.removesuffix("\n"))
+                self._pending = self._pending[match.end() :]
+                self._start_call()
+                self._state = _State.CALL
+                return True
+            position = match.end()  # the text only mentions the tag
+        self._emit_before(self._partial_tag((THINK, CALL)))
+        return False
+
+    def _between(self) -> bool:
+        """White space that is dropped before a tag or the end, and content otherwise."""
+        space = _SPACE.match(self._pending)
+        assert space is not None
+        rest = self._pending[space.end() :]
+        if not rest:
+            if self._final and not self._calls and self._blocks == 0:
+                self._emit("content", self._pending)  # a reply of white space only
+                self._pending = ""
+            return False
+        if not self._final and (THINK.startswith(rest) or CALL.startswith(rest)):
+            return False
+        if rest.startswith(THINK):
+            self._open_reasoning(space.end() + len(THINK))
+            return True
+        if self._calls and rest.startswith(CALL):
+            opens = self._opens_call(space.end() + len(CALL))
+            if opens is None:
+                return False
+            if opens:
+                self._pending = rest
+        self._state = _State.CONTENT
+        return True
+
+    def _reasoning(self) -> bool:
+        if not self._strip_newlines():
+            return False
+        position = 0
+        while match := _THOUGHT_TAGS.search(self._pending, position):
+            if match.group() == END_THINK:
+                self._emit("reasoning", self._pending[: match.start()].removesuffix("\n"))
+                self._close_reasoning(match.end())
+                return True
+            opens = self._opens_call(match.end())
+            if opens is None:
+                self._emit_before(match.start())
+                return False
+            if opens:
+                self._emit_before(match.start(), newline=True)
+                self._body = []
+                self._state = _State.HELD
+                return True
+            position = match.end()
+        self._emit_before(self._partial_tag((END_THINK, CALL)))
+        return False
+
+    def _held(self) -> bool:
+        """A call inside a think block: a thought if the block closes, a call if it never does."""
+        end = self._pending.find(END_THINK)
+        if end >= 0:
+            self._body.append(self._pending[:end])
+            self._emit("reasoning", "".join(self._body).removesuffix("\n"))
+            self._close_reasoning(end + len(END_THINK))
+            return True
+        keep = len(self._pending) if self._final else self._partial_tag((END_THINK,))
+        self._body.append(self._pending[:keep])
+        self._pending = self._pending[keep:]
+        return False
+
+    def _call(self) -> bool:
+        """The inside of a call, up to the end of its JSON value."""
+        while True:
+            pattern = _INSIDE[self._quote] if self._quote else _OUTSIDE
+            match = pattern.search(self._pending, self._scanned)
+            if match is None:
+                return self._need_more_of_call()
+            token, end = match.group(), match.end()
+            if self._quote:
+                if token == self._quote:
+                    self._quote = ""
+                elif token == END_CALL:
+                    verdict = self._string_was_unclosed(end)
+                    if verdict is None:
+                        self._keep_scanned(match.start())
+                        return False
+                    if self._candidate < 0:
+                        self._candidate = self._body_length + end
+                    if verdict:
+                        return self._retry("a string is not closed")
+            elif token in "\"'":
+                self._quote = token
+            elif token in "{[":
+                self._depth += 1
+            elif token in "}]":
+                self._depth -= 1
+                if self._depth <= 0:
+                    return self._finish_object(end)
+            elif token == END_CALL:
+                return self._spoil(end, "a brace is not closed")
+            else:  # the next call begins inside this one
+                return self._spoil(match.start(), "a brace is not closed")
+            self._scanned = end
+
+    def _after_object(self) -> bool:
+        match = _AFTER_OBJECT.match(self._pending)
+        if match is not None:
+            if match[2] == END_CALL:
+                self._pending = self._pending[match.end() :]
+                self._state = _State.BETWEEN
+                return True
+            if not set(match[1]) & {"}", "]"}:  # another object between the same tags
+                self._pending = self._pending[match.start(2) :]
+                self._start_call()
+                self._state = _State.CALL
+                return True
+        elif not self._final and self._may_still_close():
+            return False
+        self._state = _State.BETWEEN  # the closing tag was forgotten
+        return True
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def _start_call(self) -> None:
+        self._body, self._body_length, self._scanned = [], 0, 0
+        self._quote, self._depth, self._candidate = "", 0, -1
+
+    def _opens_call(self, position: int) -> bool | None:
+        """Whether a call follows the tag that ends at `position`; None if that is open still."""
+        if not self._calls_wanted:
+            return False
+        space = _SPACE.match(self._pending, position)
+        assert space is not None
+        if space.end() == len(self._pending):
+            return False if self._final else None
+        return self._pending[space.end()] in "{["
+
+    def _keep_scanned(self, end: int) -> None:
+        self._body.append(self._pending[:end])
+        self._body_length += end
+        self._pending = self._pending[end:]
+        self._scanned = 0
+
+    def _need_more_of_call(self) -> bool:
+        if not self._final:
+            keep = self._partial_tag((CALL, END_CALL))
+            if self._quote and self._pending.endswith("\\"):
+                # An escape may be cut in two; an even run of backslashes was matched in pairs.
+                keep = min(keep, len(self._pending) - 1)
+            self._keep_scanned(max(keep, self._scanned))
+            return False
+        if self._candidate >= 0:
+            return self._retry("a string is not closed")
+        return self._spoil(len(self._pending), "the reply ended inside the call")
+
+    def _string_was_unclosed(self, position: int) -> bool | None:
+        """Whether the closing tag that ends at `position`, inside a string, ends the call."""
+        space = _SPACE.match(self._pending, position)
+        assert space is not None
+        rest = self._pending[space.end() : space.end() + len(CALL)]
+        if not self._final and (not rest or (rest != CALL and CALL.startswith(rest))):
+            return None
+        return not rest or rest == CALL
+
+    def _finish_object(self, end: int) -> bool:
+        text = "".join(self._body) + self._pending[:end]
+        try:
+            found = read_calls(text)
+        except MalformedCallError as error:
+            if self._candidate >= 0:
+                return self._retry(str(error))
+            return self._spoil(end, str(error))
+        for call in found:
+            numbered = ToolCall(call.name, call.arguments, self._call_id(len(self._calls)))
+            self._calls.append(numbered)
+            self._events.append(numbered)
+        self._pending = self._pending[end:]
+        self._state = _State.AFTER_OBJECT
+        return True
+
+    def _may_still_close(self) -> bool:
+        rest = self._pending.lstrip(" \t\r\n,}]")
+        return len(self._pending) - len(rest) <= SPACE and END_CALL.startswith(rest)
+
+    def _spoil(self, end: int, problem: str) -> bool:
+        """Give the call back as content, raw, up to `end` of what is pending."""
+        raw = CALL + "".join(self._body) + self._pending[:end]
+        self._defects.append(Defect(problem, raw))
+        self._emit("content", raw)
+        self._pending = self._pending[end:]
+        self._state = _State.CONTENT
+        return bool(self._pending)
+
+    def _retry(self, problem: str) -> bool:
+        """End the call at the first closing tag that stood inside a string; read on from there."""
+        text = "".join(self._body) + self._pending
+        end = self._candidate if self._retries > 0 else len(text)
+        self._retries -= 1
+        self._body, self._pending = [], text[:end]
+        self._queue.extendleft(reversed(_pieces(text[end:])))
+        return self._spoil(end, problem)
+
+    # -- reasoning ---------------------------------------------------------------------------
+
+    def _open_reasoning(self, position: int) -> None:
+        if self._blocks and self._parts["reasoning"]:
+            self._emit("reasoning", "\n")
+        self._blocks += 1
+        self._pending = self._pending[position:]
+        self._strip_after = "\n"
+        self._state = _State.REASONING
+
+    def _close_reasoning(self, position: int) -> None:
+        self._pending = self._pending[position:]
+        self._strip_after = "\n\n"
+        self._state = _State.CONTENT
+
+    def _flush_held(self) -> None:
+        """The think block never closed: calls in it are calls, the rest of it stays reasoning."""
+        text = "".join(self._body)
+        inner = ReplyParser(call_id=lambda n: self._call_id(len(self._calls) + n))
+        events = inner.feed(text) + inner.flush()
+        found = [event for event in events if isinstance(event, ToolCall)]
+        if not found:
+            self._emit("reasoning", text)
+            return
+        self._calls.extend(found)
+        self._defects.extend(inner.reply().defects)
+        for event in events:
+            if isinstance(event, ToolCall):
+                self._events.append(event)
+            else:
+                self._emit(event.kind, event.text)
+
+    # -- text --------------------------------------------------------------------------------
+
+    def _strip_newlines(self) -> bool:
+        """Drop the newlines that belong to the tag just read; False if more text is needed."""
+        while self._strip_after:
+            if not self._pending:
+                return self._final
+            if self._pending[0] != "\n":
+                self._strip_after = ""
+                break
+            self._pending = self._pending[1:]
+            self._strip_after = self._strip_after[1:]
+        return True
+
+    def _partial_tag(self, tags: Iterable[str]) -> int:
+        """Where the undecided end of what is pending begins: a partial tag and the newline
+        before it, which may belong to the tag."""
+        if self._final:
+            return len(self._pending)
+        start = self._pending.rfind("<", max(0, len(self._pending) - len(END_CALL)))
+        if start < 0 or not any(tag.startswith(self._pending[start:]) for tag in tags):
+            start = len(self._pending)
+        return start
+
+    def _emit_before(self, position: int, *, newline: bool = False) -> None:
+        """Emit what is pending before `position`, keeping back one newline before it."""
+        kind: Literal["reasoning", "content"] = (
+            "reasoning" if self._state is _State.REASONING else "content"
+        )
+        if not self._final and not newline and self._pending[:position].endswith("\n"):
+            position -= 1
+        self._emit(kind, self._pending[:position])
+        self._pending = self._pending[position:]
+
+    def _emit(self, kind: Literal["reasoning", "content"], text: str) -> None:
+        if text:
+            self._parts[kind].append(text)
+            self._events.append(Delta(kind, text))
+
+    def _take(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+
+def _pieces(text: str) -> list[str]:
+    return [text[i : i + PIECE] for i in range(0, len(text), PIECE)]
+
+
+def parse_reply(text: str, *, reasoning_open: bool = False, calls: bool = True) -> Reply:
+    """The whole of a reply at once; the same result as any way of streaming it."""
+    parser = ReplyParser(reasoning_open=reasoning_open, calls=calls)
+    parser.feed(text)
+    parser.flush()
+    return parser.reply()

@@ -1,0 +1,116 @@
+"""The one place that prints: data on standard output, talk on standard error.
+
+Commands don't print. They hand over values (`data`, `table`, `text`) and remarks (`say`, `hint`),
+and every command has `--json` through the decorator `command_output`.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+
+class Output:
+    """Where a command's values and remarks go.
+
+    Args:
+        json_mode: values as JSON, one document; remarks stay on standard error.
+    """
+
+    def __init__(self, *, json_mode: bool = False) -> None:
+        self.json_mode = json_mode
+        self._out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+    def data(self, value: Any, human: str | Table | None = None) -> None:
+        """The result: `value` as JSON, or `human` (text or table) for people."""
+        if self.json_mode or human is None:
+            text = json.dumps(value, ensure_ascii=False, indent=None if self.json_mode else 2)
+            self._out.out(text, highlight=False)
+        elif isinstance(human, str):
+            self._out.out(human, highlight=False)
+        else:
+            self._out.print(human)
+
+    def table(self, rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
+        """Rows with the same keys: a JSON list, or a table with the keys as its heads."""
+        heads = list(rows[0]) if rows else []
+        drawn = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+        for head in heads:
+            numeric = all(isinstance(row[head], int | float) for row in rows)
+            drawn.add_column(head, justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            drawn.add_row(*(_cell(row[head]) for head in heads))
+        self.data(list(rows), drawn if rows else "(nothing)")
+
+    def text(self, text: str) -> None:
+        """Text that is the result itself, such as a rendered prompt or a piece of a reply."""
+        self._out.out(text, highlight=False, end="")
+
+    def say(self, text: str) -> None:
+        """A remark for people. Never data. Markup is not interpreted: it may hold model output."""
+        self._err.print(text, markup=False)
+
+    def hint(self, text: str) -> None:
+        self._err.print(f"hint: {text}", style="dim", markup=False)
+
+    def progress(self, *, download: bool = False) -> Progress:
+        """A progress bar on standard error; silent where that is no terminal."""
+        count = DownloadColumn() if download else MofNCompleteColumn()
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            count,
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self._err,
+            transient=False,
+            disable=not self._err.is_terminal,
+        )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1 else f"{value:.1f}"
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def command_output(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--json` to a command and hand it an `Output` as its first argument `out`."""
+
+    @click.option("--json", "json_mode", is_flag=True, help="Print the result as JSON.")
+    @functools.wraps(function)
+    def wrapped(*args: Any, json_mode: bool, **kwargs: Any) -> Any:
+        return function(Output(json_mode=json_mode), *args, **kwargs)
+
+    return wrapped
+
+
+def examples(*lines: str) -> str:
+    """A help text block of lines to paste, which click must not rewrap."""
+    return "\b\n" + "\n".join(f"    {line}" for line in lines)
+
+
+def columns(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Only the named fields of every row, in that order."""
+    return [{name: row.get(name) for name in names} for row in rows]

@@ -1,0 +1,183 @@
+"""Files that survive: atomic replacement, hashes, and JSON lines that tolerate a torn end.
+
+Knows bytes and JSON. Knows nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from formosa.errors import UserError
+
+CHUNK = 1 << 20
+
+
+def canonical_json(value: Any) -> str:
+    """One text for equal values: sorted keys, no spaces, no escapes. For hashing only."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def sha256_text(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    return sha256_text(canonical_json(value))
+
+
+def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
+    """Hex digest of a file, read in chunks; `progress` gets the bytes of each chunk."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            if progress:
+                progress(len(chunk))
+    return digest.hexdigest()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file whole or not at all.
+
+    The bytes go to a temporary file in the same folder; leaving the block without an error
+    flushes them to the disk and renames it over `path`. After an exception, a full disk or a
+    power cut there is the old file or the new one, never half of one.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written; the old file is intact.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` with `data`, whole or not at all (see `replacing`)."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` with readable JSON, ending in a newline."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON; the sentence names the line.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not JSON: {error}.") from error
+
+
+def explain_os_error(error: OSError, path: Path) -> UserError:
+    """A sentence for what the operating system refused while writing `path`."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"The disk is full while writing {path}; the old file is untouched.",
+            f"free some space (df -h {path.parent}) and run the same command again",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return UserError(f"No permission to write {path}.", f"check who owns {path.parent}")
+    return UserError(f"Cannot write {path}: {error.strerror or error}.")
+
+
+class JsonLines:
+    """An append-only JSON-lines file. Every record is on the disk before `append` returns.
+
+    A process killed in the middle of `append` leaves a torn last line, and the next one to open
+    the file cuts it off: what had been acknowledged is kept, what had not is not half there.
+    """
+
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._sync = sync
+        cut_torn_line(path)
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, record: Any) -> None:
+        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        end = self._file.tell()
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(errno.ENOSPC, "short write")
+            if self._sync:
+                os.fdatasync(self._file.fileno())
+        except OSError as error:
+            os.ftruncate(self._file.fileno(), end)  # do not leave half a record behind
+            raise explain_os_error(error, self.path) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def cut_torn_line(path: Path) -> int:
+    """Cut what follows the last newline of `path`; return how many bytes that was."""
+    if not path.exists():
+        return 0
+    with path.open("rb+") as file:
+        size = position = file.seek(0, os.SEEK_END)
+        while position > 0:
+            step = min(CHUNK, position)
+            file.seek(position - step)
+            newline = file.read(step).rfind(b"\n")
+            if newline >= 0:
+                position = position - step + newline + 1
+                break
+            position -= step
+        if position < size:
+            file.truncate(position)
+        return size - position
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield (line number from 1, value) of every whole line. A torn last line is not yielded.
+
+    Raises:
+        UserError: a line that is whole is not JSON; the sentence names it.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return  # the writer was killed here
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise UserError(f"{path}:{number} is not JSON: {error}.") from error

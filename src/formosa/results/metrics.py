@@ -1,0 +1,236 @@
+"""From a log to figures: outcome counts, scores with intervals, paired differences.
+
+**What is counted.** A score is the share of correct answers over *all* samples that were asked. The
+other four outcomes lower it alike; a failed sample too, so that a score never rises because a
+server broke, and asking failed samples again can only raise it. The outcomes stand beside every
+score.
+
+**The interval** (95 %) says how far the score could be from that of all the questions one could
+ask, so the questions are the clusters and the repeats of a question are not independent. From each
+question's share of correct repeats p_q, with mean m over n questions, comes the variance of the
+mean, v = Σ(p_q − m)² / n², and from that the effective sample size n_eff = m(1 − m) / v: the number
+of independent answers that would be as uncertain. It lies between n (every repeat agrees) and the
+number of answers (repeats tell as much as new questions), and is n where m is 0 or 1. Wilson's
+interval for m at n_eff follows: with one repeat it is the plain Wilson interval, and 0 of 10 is
+0 … 0.28, not ± 0.
+
+**A paired difference** is taken over the questions that both logs hold: mean of p_q(b) − p_q(a).
+Its interval is Bonett and Price's (2012) adjusted one: two invented questions are added, one won
+and one lost, so that it is not ± 0 where few questions differ. The p-value is the exact two-sided
+sign test on questions that differ; with one repeat this is McNemar's exact test.
+
+Only the standard library, and sums that don't depend on the order of the samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+from formosa.errors import LogError
+from formosa.results.log import OUTCOMES, EvalLog, Record
+
+CONFIDENCE = 0.95
+_Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+
+
+class Outcomes(NamedTuple):
+    """How many samples ended how. Their sum is the number of samples asked."""
+
+    correct: int = 0
+    wrong: int = 0
+    unparsed: int = 0
+    truncated: int = 0
+    failed: int = 0
+
+
+class Score(NamedTuple):
+    """A share of 1 with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    questions: int
+    repeats: int  # the most that any question was asked
+
+
+class Difference(NamedTuple):
+    """b minus a on the questions both were asked, as shares of 1, with a 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    questions: int
+    better: int  # questions on which b is better
+    worse: int
+    p: float  # two-sided sign test on questions (McNemar's exact test with one repeat)
+
+
+def outcomes(log: EvalLog, scorer: str) -> Outcomes:
+    """The five counts.
+
+    Raises:
+        LogError: the log has no such scorer.
+    """
+    _know(log, scorer)
+    return _count(log.samples, scorer)
+
+
+def score(log: EvalLog, scorer: str) -> Score:
+    """The share of correct answers, every question counting alike.
+
+    Raises:
+        LogError: the log has no such scorer, or no samples yet.
+    """
+    shares = _question_shares(log, scorer)
+    if not shares:
+        raise LogError(f"{log.path} holds no answers yet.", "run the same command again")
+    return _score(shares.values())
+
+
+def by_subject(log: EvalLog, scorer: str) -> dict[str, Score]:
+    """A score for every subject, in the order of their names."""
+    _know(log, scorer)
+    groups: dict[str, list[Record]] = {}
+    for sample in log.samples:
+        groups.setdefault(sample.get("subject") or "", []).append(sample)
+    return {
+        subject: _score(_shares(groups[subject], scorer).values()) for subject in sorted(groups)
+    }
+
+
+def subject_mean(log: EvalLog, scorer: str) -> float:
+    """The plain mean over subjects, as several leaderboards print it: not `score(...).value`,
+    which weights every question alike."""
+    values = [part.value for part in by_subject(log, scorer).values()]
+    if not values:
+        raise LogError(f"{log.path} holds no answers yet.", "run the same command again")
+    return math.fsum(values) / len(values)
+
+
+def summary(log: EvalLog) -> dict[str, Any]:
+    """The counts and scores of the log's end record, from all samples."""
+    scores = {}
+    for scorer in log.scorers:
+        made = score(log, scorer)
+        scores[scorer] = {
+            "value": made.value,
+            "low": made.low,
+            "high": made.high,
+            "confidence": CONFIDENCE,
+            "questions": made.questions,
+            "repeats": made.repeats,
+        }
+    counts = {scorer: outcomes(log, scorer)._asdict() for scorer in log.scorers}
+    return {"counts": counts, "scores": scores}
+
+
+def paired_difference(a_log: EvalLog, b_log: EvalLog, scorer: str) -> Difference:
+    """How much better `b_log` is than `a_log`, on the questions that both hold.
+
+    Raises:
+        LogError: they are of different tasks (or versions, or data), or share no question.
+    """
+    for name in ("name", "version", "revision"):
+        a, b = (log.start["task"].get(name) for log in (a_log, b_log))
+        if a != b:
+            raise LogError(
+                f"The logs cannot be compared: task.{name} is {a!r} in {a_log.path} "
+                f"and {b!r} in {b_log.path}.",
+                "run both models with the same task",
+            )
+    a_shares, b_shares = _question_shares(a_log, scorer), _question_shares(b_log, scorer)
+    shared = [question for question in a_shares if question in b_shares]
+    if not shared:
+        raise LogError(f"{a_log.path} and {b_log.path} share no question.")
+    return _difference([b_shares[q].value - a_shares[q].value for q in shared])
+
+
+def wilson(value: float, size: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share `value` of `size` independent answers."""
+    z2 = _Z * _Z
+    middle = (value + z2 / (2 * size)) / (1 + z2 / size)
+    half = _Z / (1 + z2 / size) * math.sqrt(value * (1 - value) / size + z2 / (4 * size * size))
+    # At 0 and 1 the ends are exact; rounding must not push them past the value.
+    return max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half))
+
+
+def sign_test(better: int, worse: int) -> float:
+    """Two-sided p-value of `better` against `worse` if both were equally likely; exact."""
+    differing = better + worse
+    tail = sum(math.comb(differing, k) for k in range(min(better, worse) + 1))
+    return min(1.0, 2 * tail / 2**differing)
+
+
+class _Share(NamedTuple):
+    correct: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        return self.correct / self.of
+
+
+def _know(log: EvalLog, scorer: str) -> None:
+    if scorer not in log.scorers:
+        raise LogError(
+            f"{log.path} has no scorer {scorer!r}.", f"its scorers: {', '.join(log.scorers)}"
+        )
+
+
+def _count(samples: Iterable[Record], scorer: str) -> Outcomes:
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for sample in samples:
+        counts[sample["scores"][scorer]["outcome"]] += 1
+    return Outcomes(**counts)
+
+
+def _question_shares(log: EvalLog, scorer: str) -> Mapping[str, _Share]:
+    _know(log, scorer)
+    return _shares(log.samples, scorer)
+
+
+def _shares(samples: Iterable[Record], scorer: str) -> Mapping[str, _Share]:
+    """Each question's correct answers of how many."""
+    shares: dict[str, _Share] = {}
+    for sample in samples:
+        correct, of = shares.get(sample["id"], (0, 0))
+        right = sample["scores"][scorer]["outcome"] == "correct"
+        shares[sample["id"]] = _Share(correct + right, of + 1)
+    return shares
+
+
+def _score(shares: Iterable[_Share]) -> Score:
+    shares = list(shares)
+    n = len(shares)
+    mean = math.fsum(share.value for share in shares) / n
+    size = effective_size([share.value for share in shares], sum(share.of for share in shares))
+    low, high = wilson(mean, size)
+    return Score(mean, low, high, n, max(share.of for share in shares))
+
+
+def effective_size(shares: Sequence[float], answers: int) -> float:
+    """The effective sample size of questions with these shares, from `answers` answers in all."""
+    n = len(shares)
+    mean = math.fsum(shares) / n
+    spread = math.fsum((share - mean) ** 2 for share in shares)
+    if mean in (0.0, 1.0):
+        return float(n)
+    if spread == 0:
+        return float(answers)
+    return min(float(answers), max(float(n), mean * (1 - mean) * n * n / spread))
+
+
+def _difference(differences: Sequence[float]) -> Difference:
+    n = len(differences)
+    value = math.fsum(differences) / n
+    better = sum(d > 0 for d in differences)
+    worse = sum(d < 0 for d in differences)
+    middle = math.fsum(differences) / (n + 2)
+    variance = (math.fsum(d * d for d in differences) + 2) / (n + 2) - middle * middle
+    half = _Z * math.sqrt(variance / (n + 2))
+    low, high = max(-1.0, middle - half), min(1.0, middle + half)
+    p = sign_test(better, worse)
+    return Difference(value, min(low, value), max(high, value), n, better, worse, p)

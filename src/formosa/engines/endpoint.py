@@ -1,0 +1,146 @@
+"""One OpenAI-compatible server: its address, its key, its models, and the manners of asking it.
+
+A request that failed before it answered (no connection, 408, 429, 5xx) is sent again, after the
+time that the server's `Retry-After` names. Once an answer has begun, it is not: what was yielded
+can't be taken back. The key is never part of a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
+import stamina
+
+from formosa.engines.http import LoopClients, error_from, json_object
+from formosa.engines.protocol import ModelInfo
+from formosa.errors import EngineError, UserError
+
+ATTEMPTS = 6
+LONGEST_WAIT = 60.0  # seconds; a server that asks for more is not waited for
+AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class Endpoint:
+    """One server: its address, its key and the manners of asking it."""
+
+    def __init__(
+        self, base_url: str, *, model: str | None, api_key: str | None, timeout: float
+    ) -> None:
+        self.url, self.who = _checked(base_url)
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        limits = httpx2.Timeout(timeout, connect=min(timeout, 30.0))
+        self._clients = LoopClients(lambda: httpx2.AsyncClient(headers=headers, timeout=limits))
+        self.info = ModelInfo(
+            name=model or self.who, details={"engine": "remote", "base_url": self.url}
+        )
+        self._model = model
+        self._listed = False
+
+    @asynccontextmanager
+    async def ask(
+        self, path: str, body: Mapping[str, Any] | None = None
+    ) -> AsyncGenerator[httpx2.Response, None]:
+        """An answer with status 200, its body not read yet."""
+        client = self._clients.get()
+        url = path if path.startswith("http") else self.url + path
+        try:
+            response = await self._send(client, url, body)
+            try:
+                yield response
+            finally:
+                await response.aclose()
+        except httpx2.HTTPError as error:
+            kind = type(error).__name__
+            raise EngineError(
+                f"{self.who} can't be reached or broke off: {kind}.",
+                "check the address and that the server runs",
+            ) from error
+
+    async def _send(
+        self, client: httpx2.AsyncClient, url: str, body: Mapping[str, Any] | None
+    ) -> httpx2.Response:
+        attempts = stamina.retry_context(on=_wait_before_again, attempts=ATTEMPTS, timeout=None)
+        response: httpx2.Response | None = None
+        try:
+            async for attempt in attempts:
+                with attempt:
+                    request = client.build_request(
+                        "GET" if body is None else "POST", url, json=body
+                    )
+                    response = await client.send(request, stream=True)
+                    if response.status_code in AGAIN:
+                        await response.aread()
+                        response.raise_for_status()
+        except httpx2.HTTPStatusError as error:
+            response = error.response
+        assert response is not None
+        if response.status_code != 200:
+            text = (await response.aread()).decode(errors="replace")
+            await response.aclose()
+            raise error_from(text, who=self.who, status=response.status_code)
+        return response
+
+    async def json(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        async with self.ask(path, body) as response:
+            return json_object((await response.aread()).decode(errors="replace"), who=self.who)
+
+    async def model(self) -> str:
+        """The model's name: the one given, or the only one that the server lists."""
+        if self._model is None:
+            names = [str(item.get("id")) for item in await self.models()]
+            if len(names) != 1:
+                raise UserError(
+                    f"{self.who} has {len(names)} models: {', '.join(names[:9]) or 'none'}.",
+                    "name one of them",
+                )
+            self._model = names[0]
+            self.info = replace(self.info, name=self._model)
+        return self._model
+
+    async def context(self) -> int | None:
+        """Tokens that the model's context holds, where the server says it (vLLM, Formosa)."""
+        if not self._listed:
+            self._listed = True
+            name = await self.model()
+            for item in await self.models():
+                length = item.get("max_model_len")
+                if item.get("id") == name and isinstance(length, int):
+                    self.info = replace(self.info, context=length)
+        return self.info.context
+
+    async def models(self) -> list[dict[str, Any]]:
+        data = (await self.json("/models")).get("data")
+        return [item for item in data or [] if isinstance(item, dict)]
+
+    async def aclose(self) -> None:
+        await self._clients.aclose()
+
+
+def _checked(base_url: str) -> tuple[str, str]:
+    """The address without user, password and trailing slash; and the server's name in errors."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"{base_url!r} is not an address.", "write http://HOST:PORT/v1")
+    if parts.username or parts.password:
+        raise UserError(
+            "A user or password in the address would end up in logs.", "use --api-key instead"
+        )
+    clean = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+    return clean, parts.netloc
+
+
+def _wait_before_again(error: Exception) -> bool | float:
+    """Whether a failed request is sent again, and after how many seconds."""
+    if isinstance(error, httpx2.HTTPStatusError):
+        asked = error.response.headers.get("retry-after", "")
+        try:
+            seconds = float(asked)
+        except ValueError:
+            return True  # none, or a date: the usual growing waits
+        return seconds if 0 <= seconds <= LONGEST_WAIT else False
+    return isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)

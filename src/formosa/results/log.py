@@ -277,15 +277,16 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     our code may differ: what changes a score raises the task's version.
     """
     a, b = (json.loads(json.dumps(value)) for value in (old, new))
-    found = []
-    for part in ("task", "request", "plan"):
-        for key in sorted({*a[part], *b[part]}):
-            if a[part].get(key) != b[part].get(key):
-                found.append(_difference(f"{part}.{key}", a[part].get(key), b[part].get(key)))
     hashed = bool(a["model"].get("sha256") and b["model"].get("sha256"))
-    for key in ("sha256" if hashed else "name", "template_sha256"):
-        if a["model"].get(key) != b["model"].get(key):
-            found.append(_difference(f"model.{key}", a["model"].get(key), b["model"].get(key)))
+    fields = [
+        (part, key) for part in ("task", "request", "plan") for key in sorted({*a[part], *b[part]})
+    ]
+    fields += [("model", "sha256" if hashed else "name"), ("model", "template_sha256")]
+    found = [
+        _difference(f"{part}.{key}", a[part].get(key), b[part].get(key))
+        for part, key in fields
+        if a[part].get(key) != b[part].get(key)
+    ]
     if a["scorers"] != b["scorers"]:
         found.append(_difference("scorers", a["scorers"], b["scorers"]))
     # The plan's hash only repeats what the other fields say, unless it is all that differs.

@@ -10,9 +10,9 @@ ask, so the questions are the clusters and the repeats of a question are not ind
 question's share of correct repeats p_q, with mean m over n questions, comes the variance of the
 mean, v = Σ(p_q − m)² / n², and from that the effective sample size n_eff = m(1 − m) / v: the number
 of independent answers that would be as uncertain. It lies between n (every repeat agrees) and the
-number of answers (repeats tell as much as new questions), and is n where m is 0 or 1. Wilson's
-interval for m at n_eff follows: with one repeat it is the plain Wilson interval, and 0 of 10 is
-0 … 0.28, not ± 0.
+number of answers (repeats tell as much as new questions), and is n where m is 0 or 1, or n is 1.
+Wilson's interval for m at n_eff follows: with one repeat it is the plain Wilson interval, and 0 of
+10 is 0 … 0.28, not ± 0.
 
 **A paired difference** is taken over the questions that both logs hold: mean of p_q(b) − p_q(a).
 Its interval is Bonett and Price's (2012) adjusted one: two invented questions are added, one won
@@ -161,7 +161,7 @@ def sign_test(better: int, worse: int) -> float:
     """Two-sided p-value of `better` against `worse` if both were equally likely; exact."""
     differing = better + worse
     tail = sum(math.comb(differing, k) for k in range(min(better, worse) + 1))
-    return min(1.0, 2 * tail / 2**differing)
+    return min(1.0, 2 * tail / (1 << differing))
 
 
 class _Share(NamedTuple):
@@ -216,8 +216,8 @@ def effective_size(shares: Sequence[float], answers: int) -> float:
     n = len(shares)
     mean = math.fsum(shares) / n
     spread = math.fsum((share - mean) ** 2 for share in shares)
-    if mean in (0.0, 1.0):
-        return float(n)
+    if n == 1 or mean in (0.0, 1.0):
+        return float(n)  # one question tells nothing of how questions differ
     if spread == 0:
         return float(answers)
     return min(float(answers), max(float(n), mean * (1 - mean) * n * n / spread))

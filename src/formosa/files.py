@@ -9,8 +9,9 @@ import errno
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,9 +55,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         UserError: the disk is full or the folder cannot be written; the old file is intact.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    owner = f"{os.getpid()}-{threading.get_ident()}"
+    temporary = path.with_name(f".{path.name}.{owner}.writing")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             yield file
             file.flush()
@@ -65,7 +67,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except OSError as error:
         raise explain_os_error(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a folder that can't be reached: said above already
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -80,21 +83,38 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace `path` with readable JSON, ending in a newline."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    write_bytes(path, _utf8(value, indent=2) + b"\n")
+
+
+def _utf8(value: Any, **options: Any) -> bytes:
+    """JSON as UTF-8. Text from a model may hold a lone surrogate, which only an escape can hold."""
+    try:
+        return json.dumps(value, ensure_ascii=False, **options).encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, **options).encode("ascii")
 
 
 def read_json(path: Path) -> Any:
     """The value of a JSON file.
 
     Raises:
-        UserError: the file is missing or is not JSON; the sentence names the line.
+        UserError: the file can't be read or is not JSON; the sentence names the line.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise explain_read_error(error, path) from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}.") from error
+
+
+def explain_read_error(error: OSError, path: Path) -> UserError:
+    """A sentence for what the operating system refused while reading `path`."""
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path} does not exist.")
+    if isinstance(error, IsADirectoryError):
+        return UserError(f"{path} is a folder, not a file.")
+    return UserError(f"Cannot read {path}: {error.strerror or error}.")
 
 
 def explain_os_error(error: OSError, path: Path) -> UserError:
@@ -110,21 +130,30 @@ def explain_os_error(error: OSError, path: Path) -> UserError:
 
 
 class JsonLines:
-    """An append-only JSON-lines file. Every record is on the disk before `append` returns.
+    """An append-only JSON-lines file with one writer. Every record is on the disk before `append`
+    returns.
 
     A process killed in the middle of `append` leaves a torn last line, and the next one to open
     the file cuts it off: what had been acknowledged is kept, what had not is not half there.
     """
 
     def __init__(self, path: Path, *, sync: bool = True) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._sync = sync
-        cut_torn_line(path)
-        self._file = path.open("ab", buffering=0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cut_torn_line(path)
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise explain_os_error(error, path) from error
 
     def append(self, record: Any) -> None:
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        """Write one record.
+
+        Raises:
+            UserError: the disk is full; the file ends with the record before this one.
+        """
+        line = _utf8(record, separators=(",", ":")) + b"\n"
         end = self._file.tell()
         try:
             written = self._file.write(line)
@@ -169,9 +198,13 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield (line number from 1, value) of every whole line. A torn last line is not yielded.
 
     Raises:
-        UserError: a line that is whole is not JSON; the sentence names it.
+        UserError: the file can't be read, or a whole line is not JSON; the sentence names it.
     """
-    with path.open("rb") as file:
+    try:
+        opened = path.open("rb")
+    except OSError as error:
+        raise explain_read_error(error, path) from error
+    with opened as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return  # the writer was killed here
@@ -179,5 +212,5 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
                 continue
             try:
                 yield number, json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{path}:{number} is not JSON: {error}.") from error

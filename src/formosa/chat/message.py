@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NoReturn, cast, get_args
 
 from formosa.errors import MessageError
 
@@ -29,20 +29,24 @@ def json_text(value: Any) -> str:
 
 
 def read_object(text: str, path: str) -> dict[str, Any]:
-    """The JSON object that `text` holds.
+    """The JSON object that `text` holds. NaN and infinity, which Python reads, are not JSON.
 
     Raises:
         MessageError: it is not JSON, or not an object.
     """
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:  # also for an integer of more digits than Python reads
         raise MessageError(path, f"not JSON: {error}") from error
     except RecursionError as error:
         raise MessageError(path, "nested too deeply") from error
     if not isinstance(value, dict):
         raise MessageError(path, f"must be a JSON object, not {type(value).__name__}")
     return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class ToolCall:
             return False
         try:
             return bool(_typed(self.values()) == _typed(other.values()))
-        except MessageError:
+        except (MessageError, RecursionError):
             return False
 
 

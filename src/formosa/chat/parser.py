@@ -9,7 +9,8 @@ Promises, for any way of cutting the text into chunks down to single characters:
   itself puts around its tags is left out;
 - a malformed or truncated call comes back as content, raw, with a defect that says why, and never
   costs the calls beside it;
-- calls inside a think block that was closed are thoughts; in one that never closes they are calls;
+- calls inside a think block that was closed are thoughts. In one that never closes a call is a
+  call, and ends the block; a malformed one stays a thought, with its defect;
 - work grows with the length of the text. What is held back is a partial tag, or a call that has
   not ended.
 
@@ -17,7 +18,8 @@ Trade-off, on purpose: a call is emitted whole, when its object closes. A client
 argument string gets the whole of it a moment later, and never broken JSON.
 
 Where a string of the arguments contains `</tool_call>`, the tag belongs to the string, unless the
-end of the reply or the next `<tool_call>` follows: then the string was never closed.
+end of the reply or the start of the next call follows: then the string was never closed. A call
+that turns out malformed ends at the first such tag, and reading goes on behind it.
 """
 
 from __future__ import annotations
@@ -29,13 +31,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, NamedTuple
 
-from formosa.chat.calls import MalformedCallError, read_calls
+from formosa.chat.calls import MalformedCallError, list_items, read_calls
 from formosa.chat.message import Message, ToolCall
 
 CALL, END_CALL, THINK, END_THINK = "<tool_call>", "</tool_call>", "<think>", "</think>"
-RETRIES = 64  # re-readings after an unclosed string; keeps the work linear for hostile text
+RETRIES = 64  # long re-readings after an unclosed string; keeps the work linear for hostile text
 PIECE = 4096  # characters read at a time, so that cutting the front off costs little
 SPACE = 256  # characters of white space after which a tag is no longer waited for
+WINDOW = 512  # characters after a closing tag in a string that may show the start of a call
 
 
 class Delta(NamedTuple):
@@ -46,7 +49,7 @@ class Delta(NamedTuple):
 
 
 class Defect(NamedTuple):
-    """What was wrong with a call that came back as content."""
+    """What was wrong with a call that came back as text, and that text."""
 
     problem: str
     text: str
@@ -64,10 +67,11 @@ Event = Delta | ToolCall
 
 
 class _State(Enum):
+    OPENED = auto()  # the prompt opened a think block, which the model may open once more
     CONTENT = auto()
     BETWEEN = auto()  # white space only so far: at the start, or after a call
     REASONING = auto()
-    HELD = auto()  # inside a think block, after the start of a call
+    HELD = auto()  # inside a think block, from the start of a call on
     CALL = auto()
     AFTER_OBJECT = auto()  # a whole object was read; its closing tag is due
 
@@ -77,6 +81,10 @@ _THOUGHT_TAGS = re.compile(r"</think>|<tool_call>")
 _OUTSIDE = re.compile(r"[\"'{}\[\]]|</?tool_call>")
 _INSIDE = {quote: re.compile(rf"\\.|{quote}|</tool_call>", re.DOTALL) for quote in ("'", '"')}
 _AFTER_OBJECT = re.compile(rf"([\s,}}\]]{{0,{SPACE}}})(</tool_call>|[{{\[])")
+_AFTER_OBJECT_SPACE = re.compile(rf"[\s,}}\]]{{0,{SPACE + 1}}}")
+# A quoted key right after a call's start. In a JSON string the quote would end the string, and what
+# follows the string could not be a letter: so here the next call begins, and the string is broken.
+_NEXT_CALL = re.compile(r'<tool_call>[\s\[{]*[\[{]\s*"\w')
 _SPACE = re.compile(rf"\s{{0,{SPACE}}}")
 
 
@@ -98,7 +106,7 @@ class ReplyParser:
     ) -> None:
         self._calls_wanted = calls
         self._call_id = call_id
-        self._state = _State.REASONING if reasoning_open else _State.BETWEEN
+        self._state = _State.OPENED if reasoning_open else _State.BETWEEN
         self._queue: deque[str] = deque()  # arrived, but not read yet
         self._pending = ""  # read, but not decided yet: at most a partial tag and white space
         self._flushed = False
@@ -107,9 +115,12 @@ class ReplyParser:
         self._events: list[Event] = []
         self._parts: dict[str, list[str]] = {"reasoning": [], "content": []}
         self._blocks = int(reasoning_open)  # think blocks seen so far
+        self._never_closed = False  # the reply ended inside a think block, which is read again
+        self._in_thought = False  # the call that is being read began inside that block
         self._calls: list[ToolCall] = []
         self._defects: list[Defect] = []
-        self._body: list[str] = []  # what was scanned of a call, without the opening tag
+        self._opening = ""  # the tag before the call, and the white space before the tag
+        self._body: list[str] = []  # what was scanned of the call
         self._body_length = 0
         self._scanned = 0  # how much of `_pending` was scanned
         self._quote = ""  # the quote of the string that the scan is in
@@ -129,7 +140,8 @@ class ReplyParser:
         self._flushed = True
         self._run()
         if self._state is _State.HELD:
-            self._flush_held()
+            self._read_held_again()
+            self._run()
         return self._take()
 
     def reply(self) -> Reply:
@@ -146,6 +158,7 @@ class ReplyParser:
 
     def _run(self) -> None:
         steps = {
+            _State.OPENED: self._opened,
             _State.CONTENT: self._content,
             _State.BETWEEN: self._between,
             _State.REASONING: self._reasoning,
@@ -165,8 +178,23 @@ class ReplyParser:
         """Whether nothing follows what is pending."""
         return self._flushed and not self._queue
 
+    def _opened(self) -> bool:
+        """The start of a reply to a prompt that ends in `<think>`: the tag may come once more.
+
+        Returns whether another step can be taken, like every step below.
+        """
+        space = _SPACE.match(self._pending)
+        assert space is not None
+        rest = self._pending[space.end() : space.end() + len(THINK)]
+        if not self._final and rest != THINK and THINK.startswith(rest):
+            return False
+        if rest == THINK:
+            self._pending = self._pending[space.end() + len(THINK) :]
+        self._state = _State.REASONING
+        return True
+
     def _content(self) -> bool:
-        """Plain text. Returns whether another step can be taken, like every step below."""
+        """Plain text."""
         if not self._strip_newlines():
             return False
         position = 0
@@ -181,10 +209,9 @@ class ReplyParser:
                 self._emit_before(match.start())
                 return False
             if opens:
-                self._emit("content", before.removesuffix("\n"))
-                self._pending = self._pending[match.end() :]
-                self._start_call()
-                self._state = _State.CALL
+                before = before.removesuffix("\n")
+                self._emit("content", before)
+                self._start_call(len(before), match.end())
                 return True
             position = match.end()  # the text only mentions the tag
         self._emit_before(self._partial_tag((THINK, CALL)))
@@ -210,7 +237,8 @@ class ReplyParser:
             if opens is None:
                 return False
             if opens:
-                self._pending = rest
+                self._start_call(0, space.end() + len(CALL))
+                return True
         self._state = _State.CONTENT
         return True
 
@@ -228,9 +256,15 @@ class ReplyParser:
                 self._emit_before(match.start())
                 return False
             if opens:
-                self._emit_before(match.start(), newline=True)
-                self._body = []
-                self._state = _State.HELD
+                before = self._pending[: match.start()].removesuffix("\n")
+                self._emit("reasoning", before)
+                if self._never_closed:
+                    self._start_call(len(before), match.end())
+                    self._in_thought = True
+                else:
+                    self._pending = self._pending[len(before) :]
+                    self._body = []
+                    self._state = _State.HELD
                 return True
             position = match.end()
         self._emit_before(self._partial_tag((END_THINK, CALL)))
@@ -268,7 +302,7 @@ class ReplyParser:
                     if self._candidate < 0:
                         self._candidate = self._body_length + end
                     if verdict:
-                        return self._retry("a string is not closed")
+                        return self._spoil(end, "a string is not closed")
             elif token in "\"'":
                 self._quote = token
             elif token in "{[":
@@ -291,9 +325,7 @@ class ReplyParser:
                 self._state = _State.BETWEEN
                 return True
             if not set(match[1]) & {"}", "]"}:  # another object between the same tags
-                self._pending = self._pending[match.start(2) :]
-                self._start_call()
-                self._state = _State.CALL
+                self._start_call(0, match.start(2))
                 return True
         elif not self._final and self._may_still_close():
             return False
@@ -302,9 +334,12 @@ class ReplyParser:
 
     # -- calls -------------------------------------------------------------------------------
 
-    def _start_call(self) -> None:
+    def _start_call(self, start: int, end: int) -> None:
+        """The tag and the white space before it stand from `start` to `end` of what is pending."""
+        self._opening, self._pending = self._pending[start:end], self._pending[end:]
         self._body, self._body_length, self._scanned = [], 0, 0
         self._quote, self._depth, self._candidate = "", 0, -1
+        self._state = _State.CALL
 
     def _opens_call(self, position: int) -> bool | None:
         """Whether a call follows the tag that ends at `position`; None if that is open still."""
@@ -330,56 +365,69 @@ class ReplyParser:
                 keep = min(keep, len(self._pending) - 1)
             self._keep_scanned(max(keep, self._scanned))
             return False
-        if self._candidate >= 0:
-            return self._retry("a string is not closed")
         return self._spoil(len(self._pending), "the reply ended inside the call")
 
     def _string_was_unclosed(self, position: int) -> bool | None:
         """Whether the closing tag that ends at `position`, inside a string, ends the call."""
         space = _SPACE.match(self._pending, position)
         assert space is not None
-        rest = self._pending[space.end() : space.end() + len(CALL)]
-        if not self._final and (not rest or (rest != CALL and CALL.startswith(rest))):
+        rest = self._pending[space.end() : space.end() + WINDOW]
+        if not rest:
+            return True if self._final else None
+        if not rest.startswith(CALL[: len(rest)]):
+            return False
+        if len(rest) < WINDOW and not self._final:
             return None
-        return not rest or rest == CALL
+        return _NEXT_CALL.match(rest) is not None
 
     def _finish_object(self, end: int) -> bool:
         text = "".join(self._body) + self._pending[:end]
-        try:
-            found = read_calls(text)
-        except MalformedCallError as error:
-            if self._candidate >= 0:
-                return self._retry(str(error))
-            return self._spoil(end, str(error))
-        for call in found:
-            numbered = ToolCall(call.name, call.arguments, self._call_id(len(self._calls)))
-            self._calls.append(numbered)
-            self._events.append(numbered)
+        found: list[ToolCall | Defect] = []
+        problem = ""
+        for item in list_items(text):
+            try:
+                found.extend(read_calls(item))
+            except MalformedCallError as error:
+                problem = problem or str(error)
+                found.append(Defect(str(error), item))
+        if not any(isinstance(one, ToolCall) for one in found):
+            return self._spoil(end, problem)
+        for one in found:
+            if isinstance(one, Defect):  # one of a list, beside good ones
+                self._defects.append(one)
+                self._emit("content", one.text)
+            else:
+                call = ToolCall(one.name, one.arguments, self._call_id(len(self._calls)))
+                self._calls.append(call)
+                self._events.append(call)
         self._pending = self._pending[end:]
+        self._in_thought = False
         self._state = _State.AFTER_OBJECT
         return True
 
     def _may_still_close(self) -> bool:
-        rest = self._pending.lstrip(" \t\r\n,}]")
-        return len(self._pending) - len(rest) <= SPACE and END_CALL.startswith(rest)
+        space = _AFTER_OBJECT_SPACE.match(self._pending)
+        assert space is not None
+        return space.end() <= SPACE and END_CALL.startswith(self._pending[space.end() :])
 
     def _spoil(self, end: int, problem: str) -> bool:
-        """Give the call back as content, raw, up to `end` of what is pending."""
-        raw = CALL + "".join(self._body) + self._pending[:end]
-        self._defects.append(Defect(problem, raw))
-        self._emit("content", raw)
-        self._pending = self._pending[end:]
-        self._state = _State.CONTENT
-        return bool(self._pending)
-
-    def _retry(self, problem: str) -> bool:
-        """End the call at the first closing tag that stood inside a string; read on from there."""
-        text = "".join(self._body) + self._pending
-        end = self._candidate if self._retries > 0 else len(text)
-        self._retries -= 1
-        self._body, self._pending = [], text[:end]
-        self._queue.extendleft(reversed(_pieces(text[end:])))
-        return self._spoil(end, problem)
+        """Give the call back raw, up to `end` of what is pending, or up to the place before it
+        where the call ended if one of its strings was never closed. Read on from there."""
+        text = "".join(self._body) + self._pending[:end]
+        stop = len(text) if self._candidate < 0 else self._candidate
+        if next_call := _NEXT_CALL.search(text, 0, stop):
+            stop = next_call.start()
+        if len(text) - stop > PIECE:  # shorter ones are paid for by the call's own length
+            self._retries -= 1
+            stop = stop if self._retries >= 0 else len(text)
+        raw = self._opening + text[:stop]
+        self._defects.append(Defect(problem, raw.lstrip()))
+        self._emit("reasoning" if self._in_thought else "content", raw)
+        self._queue.extendleft(reversed(_pieces(text[stop:] + self._pending[end:])))
+        self._pending = ""
+        self._state = _State.REASONING if self._in_thought else _State.CONTENT
+        self._in_thought = False
+        return False
 
     # -- reasoning ---------------------------------------------------------------------------
 
@@ -396,22 +444,12 @@ class ReplyParser:
         self._strip_after = "\n\n"
         self._state = _State.CONTENT
 
-    def _flush_held(self) -> None:
-        """The think block never closed: calls in it are calls, the rest of it stays reasoning."""
-        text = "".join(self._body)
-        inner = ReplyParser(call_id=lambda n: self._call_id(len(self._calls) + n))
-        events = inner.feed(text) + inner.flush()
-        found = [event for event in events if isinstance(event, ToolCall)]
-        if not found:
-            self._emit("reasoning", text)
-            return
-        self._calls.extend(found)
-        self._defects.extend(inner.reply().defects)
-        for event in events:
-            if isinstance(event, ToolCall):
-                self._events.append(event)
-            else:
-                self._emit(event.kind, event.text)
+    def _read_held_again(self) -> None:
+        """The think block never closed, so nothing of what was held needs to be held again."""
+        self._never_closed = True
+        self._queue.extendleft(reversed(_pieces("".join(self._body))))
+        self._body = []
+        self._state = _State.REASONING
 
     # -- text --------------------------------------------------------------------------------
 
@@ -428,8 +466,7 @@ class ReplyParser:
         return True
 
     def _partial_tag(self, tags: Iterable[str]) -> int:
-        """Where the undecided end of what is pending begins: a partial tag and the newline
-        before it, which may belong to the tag."""
+        """Where a partial tag at the end of what is pending begins; its length if there is none."""
         if self._final:
             return len(self._pending)
         start = self._pending.rfind("<", max(0, len(self._pending) - len(END_CALL)))
@@ -437,12 +474,12 @@ class ReplyParser:
             start = len(self._pending)
         return start
 
-    def _emit_before(self, position: int, *, newline: bool = False) -> None:
+    def _emit_before(self, position: int) -> None:
         """Emit what is pending before `position`, keeping back one newline before it."""
         kind: Literal["reasoning", "content"] = (
             "reasoning" if self._state is _State.REASONING else "content"
         )
-        if not self._final and not newline and self._pending[:position].endswith("\n"):
+        if not self._final and self._pending[:position].endswith("\n"):
             position -= 1
         self._emit(kind, self._pending[:position])
         self._pending = self._pending[position:]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
@@ -31,6 +32,13 @@ from formosa.errors import MessageError, UserError
 from formosa.files import sha256_text
 
 THINK_OPEN = "<think>"
+
+
+# What a template's own expressions can raise, such as "{{ 1 / 0 }}" or "{{ '{}'.format() }}".
+_TEMPLATE_ERRORS = (
+    *(jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError),
+    RecursionError,
+)
 
 
 class Family(NamedTuple):
@@ -160,15 +168,12 @@ class ChatTemplate:
             "tools": [tool.to_openai() for tool in tools] or None,
             "add_generation_prompt": add_generation_prompt,
         }
-        spans: list[tuple[int, int]] = []
-        blocks: list[str] = []
         try:
-            with self._recorder(blocks, spans):
-                root = self._template.root_render_func(self._template.new_context(context))
-                blocks.extend(root)
-        except (jinja2.TemplateError, TypeError, ValueError, RecursionError) as error:
+            return self._recorder.record(
+                self._template.root_render_func(self._template.new_context(context))
+            )
+        except _TEMPLATE_ERRORS as error:
             raise MessageError("messages", f"the chat template refused them: {error}") from error
-        return Rendered("".join(blocks), tuple(spans))
 
     def prompt(
         self, messages: Sequence[Message], tools: Sequence[Tool] = (), **variables: Any
@@ -204,26 +209,24 @@ def _formosa(family: Family) -> ChatTemplate:
     return ChatTemplate(f"{{%- set turn = {{{tokens}}} -%}}\n{rest}", stop=family.close)
 
 
-class _Recorder:
-    """Where the output of the current rendering goes, so that a block can learn its position."""
+class _Recorder(threading.local):
+    """The rendering that is going on in this thread, so that a block can learn its position."""
 
-    def __init__(self) -> None:
-        self._stack: list[tuple[list[str], list[tuple[int, int]]]] = []
+    _blocks: list[str]
+    _spans: list[tuple[int, int]]
+    _counted: int  # of the blocks, how many are in `_length`
+    _length: int
 
-    def __call__(self, blocks: list[str], spans: list[tuple[int, int]]) -> _Recorder:
-        self._stack.append((blocks, spans))
-        return self
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.pop()
+    def record(self, blocks: Iterable[str]) -> Rendered:
+        self._blocks, self._spans, self._counted, self._length = [], [], 0, 0
+        for block in blocks:  # one by one: a block's position is what stands before it
+            self._blocks.append(block)
+        return Rendered("".join(self._blocks), tuple(self._spans))
 
     def mark(self, text: str) -> str:
-        blocks, spans = self._stack[-1]
-        start = sum(map(len, blocks))
-        spans.append((start, start + len(text)))
+        self._length += sum(map(len, self._blocks[self._counted :]))
+        self._counted = len(self._blocks)
+        self._spans.append((self._length, self._length + len(text)))
         return text
 
 
@@ -247,8 +250,21 @@ def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
-def _tojson(value: Any, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """The filter as transformers has it, options in its order."""
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
 
 
 def _compile(source: str) -> tuple[jinja2.Template, _Recorder]:
@@ -264,7 +280,9 @@ def _compile(source: str) -> tuple[jinja2.Template, _Recorder]:
     environment.formosa_recorder = recorder  # type: ignore[attr-defined]
     try:
         return environment.from_string(source), recorder
-    except jinja2.TemplateSyntaxError as error:
+    except (jinja2.TemplateSyntaxError, SyntaxError) as error:  # the latter for a stray break
         raise UserError(
             f"The chat template is not valid Jinja, line {error.lineno}: {error}."
         ) from error
+    except RecursionError as error:
+        raise UserError("The chat template is nested too deeply.") from error

@@ -69,10 +69,14 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        print("\ninterrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        # click turns Ctrl-C into Abort, which is also the "no" to a question.
+        if isinstance(error, click.exceptions.Abort) and not isinstance(
+            error.__cause__, KeyboardInterrupt
+        ):
+            print("stopped", file=sys.stderr)  # noqa: T201
+            sys.exit(1)
+        print("interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
         sys.exit(130)
     except click.ClickException as error:
         error.show()

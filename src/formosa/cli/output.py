@@ -24,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 
 class Output:
@@ -51,12 +52,14 @@ class Output:
     def table(self, rows: Sequence[Mapping[str, Any]], *, title: str = "") -> None:
         """Rows with the same keys: a JSON list, or a table with the keys as its heads."""
         heads = list(rows[0]) if rows else []
-        drawn = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+        # Cells hold model output, and rich would read "[...]" in a plain string as markup.
+        heading = Text(title) if title else None
+        drawn = Table(title=heading, title_justify="left", box=None, pad_edge=False)
         for head in heads:
             numeric = all(isinstance(row[head], int | float) for row in rows)
-            drawn.add_column(head, justify="right" if numeric else "left", overflow="fold")
+            drawn.add_column(Text(head), justify="right" if numeric else "left", overflow="fold")
         for row in rows:
-            drawn.add_row(*(_cell(row[head]) for head in heads))
+            drawn.add_row(*(Text(_cell(row[head])) for head in heads))
         self.data(list(rows), drawn if rows else "(nothing)")
 
     def text(self, text: str) -> None:

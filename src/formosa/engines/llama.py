@@ -17,13 +17,14 @@ import re
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
 
+from formosa.chat.message import Message, Tool
 from formosa.chat.parser import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import FAMILIES, ChatTemplate
 from formosa.engines.gguf import FILE_TYPES, read_metadata
@@ -139,14 +140,40 @@ class LlamaEngine:
 
     async def tokenize(self, text: str) -> list[int]:
         body = {"content": text, "add_special": False, "parse_special": True}
+        tokens: list[int] = (await self._post("/tokenize", body))["tokens"]
+        return tokens
+
+    async def greedy(self, ids: list[int], count: int) -> list[int]:
+        """The next `count` most probable token ids, the end of text included if it comes.
+
+        For the parity check, which compares ids and not text.
+        """
+        body = {"prompt": ids, "n_predict": count, "return_tokens": True, **_sampling(Sampling())}
+        value = await self._post("/completion", body)
+        tokens: list[int] = value["tokens"]
+        return tokens
+
+    async def render(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> str:
+        """What llama.cpp makes of a conversation with the file's own template.
+
+        For the parity check; prompts are rendered by us.
+        """
+        body = {
+            "messages": [message.to_openai() for message in messages],
+            "tools": [tool.to_openai() for tool in tools],
+        }
+        value = await self._post("/apply-template", body)
+        return str(value["prompt"])
+
+    async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            response = await self._client().post("/tokenize", json=body)
+            response = await self._client().post(path, json=body)
         except httpx2.HTTPError as error:
             raise EngineError(f"llama.cpp broke off: {type(error).__name__}: {error}") from error
         if response.status_code != 200:
             raise error_from(response.text, who="llama.cpp", status=response.status_code)
-        tokens: list[int] = response.json()["tokens"]
-        return tokens
+        value: dict[str, Any] = response.json()
+        return value
 
     async def aclose(self) -> None:
         # Connections first: llama.cpp waits up to 30 s for a reader that is still there.

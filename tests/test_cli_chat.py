@@ -1,0 +1,463 @@
+"""`formosa chat`: a conversation from the keyboard or a pipe, and the format shown both ways."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from formosa.chat.message import Message
+from formosa.chat.template import ChatTemplate
+from formosa.cli.main import cli
+from formosa.cli.output import Output
+from formosa.cli.session import Session, visible
+from formosa.engines.protocol import Piece, Sampling
+from formosa.engines.scripted import ScriptedEngine
+from formosa.engines.templated import TemplatedChat
+from formosa.errors import ContextError, DataError, EngineError, MessageError, UserError
+from formosa.tools.registry import Registry
+
+TOOLS = """
+from formosa.tools.registry import tool
+
+@tool
+def get_weather(location: str) -> str:
+    "Get the weather."
+    return location + " 26 " + "晴" * 400
+"""
+WEATHER = '<tool_call>\n{"name": "get_weather", "arguments": {"location": "台北"}}\n</tool_call>'
+
+
+class Opened:
+    """Stands for `open_chat`: a scripted model, and how it was asked for."""
+
+    def __init__(self, script: list[str] | Callable[[str], str]) -> None:
+        self.engine = ScriptedEngine(script)
+        self.name: str | None = None
+        self.options: dict[str, Any] = {}
+
+    def __call__(self, model: str, **options: Any) -> TemplatedChat:
+        self.name, self.options = model, options
+        return TemplatedChat(self.engine)
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Opened]:
+    """The model that `formosa chat` opens says these replies."""
+
+    def script(*replies: str) -> Opened:
+        opened = Opened(list(replies))
+        monkeypatch.setattr("formosa.engines.open.open_chat", opened)
+        return opened
+
+    return script
+
+
+def invoke(*args: str, given: str = "", env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(
+        cli, ["chat", *args], input=given, env=env, auto_envvar_prefix="FORMOSA"
+    )
+
+
+def tools_file(folder: Path) -> str:
+    path = folder / "mine.py"
+    path.write_text(TOOLS, encoding="utf-8")
+    return str(path)
+
+
+# -- one command with subcommands -----------------------------------------------------------------
+
+
+def test_help_shows_what_to_paste_the_options_and_the_subcommands() -> None:
+    for args in (["--help"], ["-h"]):
+        result = invoke(*args)
+        assert result.exit_code == 0
+        assert "chat [OPTIONS] [MODEL]\n   or: " in result.stdout
+        assert "formosa chat smollm2-135m" in result.stdout
+        assert "--base-url" in result.stdout
+        assert "render" in result.stdout
+        assert "talk" not in result.stdout, "the name of the hidden command"
+
+
+def test_options_may_stand_before_the_model(scripted: Callable[..., Opened]) -> None:
+    opened = scripted("好")
+    assert invoke("--temperature", "0.5", "my-model", given="hi\n").exit_code == 0
+    assert opened.name == "my-model"
+
+
+def test_a_usage_error_shows_the_usage_of_chat() -> None:
+    result = invoke("my-model", "--temprature", "1")
+    assert result.exit_code == 2
+    assert "chat [OPTIONS] [MODEL]" in result.stderr
+    assert "--temperature" in result.stderr, "click names the nearest option"
+
+
+def test_a_model_or_a_server_is_needed() -> None:
+    result = invoke("--temperature", "1")
+    assert result.exit_code == 2
+    assert "Name a model, or a server" in result.stderr
+
+
+def test_a_subcommand_is_not_taken_for_a_model(scripted: Callable[..., Opened]) -> None:
+    opened = scripted()
+    assert invoke("parse", "-", given="hi").exit_code == 0
+    assert opened.name is None
+
+
+def test_the_options_reach_the_model(scripted: Callable[..., Opened]) -> None:
+    opened = scripted("好")
+    result = invoke(
+        *("m", "--base-url", "http://127.0.0.1:1/v1", "--template", "llama3"),
+        *("--system", "你是助理", "--max-tokens", "7"),
+        given="hi\n",
+        env={"FORMOSA_CHAT_API_KEY": "s3cret"},
+    )
+    assert result.exit_code == 0, result.output
+    assert opened.options["base_url"] == "http://127.0.0.1:1/v1"
+    assert opened.options["template"] == "llama3"
+    assert opened.options["api_key"] == "s3cret"
+    assert "你是助理" in opened.engine.prompts[0]
+    assert "s3cret" not in result.output
+
+
+def test_a_server_alone_is_enough(scripted: Callable[..., Opened]) -> None:
+    opened = scripted("好")
+    assert invoke("--base-url", "http://127.0.0.1:1/v1", given="hi\n").exit_code == 0
+    assert opened.name == ""
+
+
+# -- lines from a pipe ----------------------------------------------------------------------------
+
+
+def test_each_line_of_a_pipe_is_a_turn_and_only_answers_are_on_standard_output(
+    scripted: Callable[..., Opened],
+) -> None:
+    opened = scripted("<think>\n想\n</think>\n\n一", "二")
+    result = invoke("m", given="first\n\nsecond\n")
+    assert result.stdout == "一\n二\n"
+    assert "想" in result.stderr
+    assert len(opened.engine.prompts) == 2, "an empty line is no turn"
+    assert "first" in opened.engine.prompts[1]
+    assert "一" in opened.engine.prompts[1]
+
+
+def test_the_tools_of_a_file_are_called(scripted: Callable[..., Opened], tmp_path: Path) -> None:
+    opened = scripted(f"我查一下\n{WEATHER}", "26 度")
+    result = invoke("m", "--tools", tools_file(tmp_path), given="台北氣溫？\n")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "我查一下\n26 度\n"
+    assert '→ get_weather({"location": "台北"})' in result.stderr
+    assert "← get_weather: 台北 26 晴" in result.stderr
+    assert "… (406 characters)" in result.stderr, "the screen gets a part, the model all"
+    assert "晴" * 400 in opened.engine.prompts[1]
+
+
+def test_without_a_tools_file_no_tool_runs(scripted: Callable[..., Opened]) -> None:
+    scripted(WEATHER)
+    result = invoke("m", given="hi\n")
+    assert "<tool_call>" in result.stdout
+    assert "←" not in result.stderr
+
+
+def test_a_tools_file_that_fails_stops_before_the_model_is_loaded(
+    scripted: Callable[..., Opened], tmp_path: Path
+) -> None:
+    opened = scripted("never")
+    result = invoke("m", "--tools", str(tmp_path / "none.py"), given="hi\n")
+    assert isinstance(result.exception, UserError)
+    assert opened.name is None
+
+
+def test_two_files_with_one_name_of_a_tool_are_refused(
+    scripted: Callable[..., Opened], tmp_path: Path
+) -> None:
+    scripted()
+    path = tools_file(tmp_path)
+    result = invoke("m", "--tools", path, "--tools", path)
+    assert isinstance(result.exception, UserError)
+    assert "Two tools are named 'get_weather'" in result.exception.message
+
+
+def test_json_gives_the_messages_of_each_turn(
+    scripted: Callable[..., Opened], tmp_path: Path
+) -> None:
+    scripted(WEATHER, "26 度", "好")
+    result = invoke("m", "--json", "--tools", tools_file(tmp_path), given="氣溫？\n謝謝\n")
+    first, second = (json.loads(line) for line in result.stdout.splitlines())
+    assert [message["role"] for message in first["messages"]] == ["assistant", "tool", "assistant"]
+    assert first["stopped"] == "answer"
+    call = first["messages"][0]["tool_calls"][0]
+    assert first["messages"][1]["tool_call_id"] == call["id"]
+    assert second["messages"] == [{"role": "assistant", "content": "好"}]
+
+
+def test_reset_forgets_and_exit_leaves(scripted: Callable[..., Opened]) -> None:
+    opened = scripted("一", "二", "三")
+    result = invoke("m", "--system", "SYS", given="first\n/reset\nsecond\n/exit\nthird\n")
+    assert result.stdout == "一\n二\n"
+    assert "first" not in opened.engine.prompts[1]
+    assert "SYS" in opened.engine.prompts[1]
+
+
+def test_help_names_the_commands_and_the_tools(
+    scripted: Callable[..., Opened], tmp_path: Path
+) -> None:
+    scripted()
+    result = invoke("m", "--tools", tools_file(tmp_path), given="/help\n/hlep me\n")
+    assert result.stdout == ""
+    assert "/reset" in result.stderr
+    assert "get_weather(location: string)" in result.stderr
+    assert "no such command: /hlep\n" in result.stderr
+
+
+def test_an_error_ends_a_pipe_and_is_passed_to_the_edge(scripted: Callable[..., Opened]) -> None:
+    """The edge (main) makes the sentence and the exit code; a script must not go on."""
+    scripted("一")
+    result = invoke("m", given="first\nsecond\n")
+    assert isinstance(result.exception, EngineError)
+    assert result.stdout == "一\n"
+
+
+def test_why_a_reply_stopped_is_said(scripted: Callable[..., Opened], tmp_path: Path) -> None:
+    scripted("長長長長長長")
+    assert "--max-tokens" in invoke("m", "--max-tokens", "3", given="hi\n").stderr
+    scripted(WEATHER, WEATHER)
+    result = invoke("m", "--tools", tools_file(tmp_path), given="hi\n")
+    assert "kept calling tools" in result.stderr
+
+
+def test_a_call_that_cannot_be_read_is_said(
+    scripted: Callable[..., Opened], tmp_path: Path
+) -> None:
+    scripted('<tool_call>{"name": </tool_call>')
+    result = invoke("m", "--tools", tools_file(tmp_path), given="hi\n")
+    assert "a tool call could not be read" in result.stderr
+
+
+def test_input_that_is_no_text_is_a_sentence(scripted: Callable[..., Opened]) -> None:
+    scripted("never")
+    result = CliRunner().invoke(cli, ["chat", "m"], input=b"\xff\xfe\n")
+    assert isinstance(result.exception, DataError)
+
+
+# -- at the keyboard ------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def at_keyboard(
+    monkeypatch: pytest.MonkeyPatch, engine: ScriptedEngine, typed: str
+) -> tuple[str, str]:
+    """What a terminal shows on standard output and standard error."""
+    out, err = Terminal(), Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    session = Session(Output(), TemplatedChat(engine), Registry(), Sampling(), "")
+    try:
+        session.run()
+    finally:
+        session.close()
+    return out.getvalue(), err.getvalue()
+
+
+def test_reasoning_is_dim_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = ScriptedEngine(["<think>\n想\n</think>\n\n答"])
+    out, err = at_keyboard(monkeypatch, engine, "hi\n")
+    assert "\x1b[2m想" in out
+    assert out.replace("> ", "").endswith("\n答\n")
+    assert "scripted" in err
+
+
+def test_a_models_words_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Escape sequences can set the title, clear the screen, or hide text."""
+    engine = ScriptedEngine(["\x1b]0;owned\x07文字\x9b2J\r\x00"])
+    out, _ = at_keyboard(monkeypatch, engine, "hi\n")
+    assert not set(out) & set("\x1b\x07\x9b\r\x00")
+    assert "␛]0;owned␇文字" in out
+
+
+def test_visible_keeps_what_is_harmless() -> None:
+    assert visible("a\tb\n文 🙂") == "a\tb\n文 🙂"
+
+
+def test_an_error_at_the_keyboard_forgets_the_turn_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def script(prompt: str) -> str:
+        if "long" in prompt:
+            raise ContextError(9, 9, 10)
+        return "好"
+
+    engine = ScriptedEngine(script)
+    out, err = at_keyboard(monkeypatch, engine, "very long\nshort\n")
+    assert "the context holds 10" in err
+    assert "larger --context" in err
+    assert "好" in out
+
+
+class Interrupted(ScriptedEngine):
+    """Ctrl-C in the middle of the first reply, as asyncio.Runner passes it on."""
+
+    async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        async for piece in super().generate(prompt, sampling):
+            yield piece
+            if len(self.prompts) == 1:
+                raise KeyboardInterrupt
+
+
+def test_ctrl_c_stops_a_reply_and_not_the_chat(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Interrupted(["一二三四五六七八九", "好"])
+    out, err = at_keyboard(monkeypatch, engine, "first\nsecond\n")
+    assert "stopped; this turn is forgotten" in err
+    assert "一二三\n" in out
+    assert out.endswith("好\n> ")
+    assert err.endswith("forgotten\n\n"), "the end of input leaves the cursor on a new line"
+    assert "first" not in engine.prompts[1]
+
+
+# -- the format, both ways ------------------------------------------------------------------------
+
+
+CONVERSATION: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "嗨"}, {"role": "assistant", "content": "你好"}],
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+}
+
+
+def saved(folder: Path, value: Any) -> str:
+    path = folder / "row.json"
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return str(path)
+
+
+def test_render_prints_the_text_byte_for_byte_and_says_what_is_trained(tmp_path: Path) -> None:
+    messages = [
+        {"role": "user", "content": "[bold]嗨[/]\n" + "長" * 300},
+        {"role": "assistant", "content": "你好"},
+    ]
+    result = CliRunner().invoke(cli, ["chat", "render", saved(tmp_path, messages)])
+    before = "<|im_start|>user\n[bold]嗨[/]\n" + "長" * 300 + "<|im_end|>\n<|im_start|>assistant\n"
+    assert result.stdout_bytes.decode() == before + "你好<|im_end|>\n"
+    start = len(before)
+    assert f"trained: 12 of {start + 13} characters; spans: {start}–{start + 12}" in result.stderr
+
+
+@pytest.mark.parametrize("family", ["chatml", "llama3", "gemma"])
+def test_render_gives_the_renderers_text_and_spans_as_json(tmp_path: Path, family: str) -> None:
+    result = invoke("render", saved(tmp_path, CONVERSATION), "--template", family, "--json")
+    value = json.loads(result.stdout)
+    assert '{"type": "function"' in value["text"]
+    ((start, end),) = value["spans"]
+    template = ChatTemplate.formosa(family)
+    assert value["text"][start:end] == "你好" + template.stop
+    assert value["template_sha256"] == template.sha256
+
+
+def test_render_can_end_where_the_model_begins(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "嗨"}]
+    result = invoke("render", "-", "--prompt", given=json.dumps(messages))
+    assert result.stdout.endswith("<|im_start|>assistant\n")
+    assert "spans: none" in result.stderr
+
+
+def test_render_takes_a_template_of_someone_else(tmp_path: Path) -> None:
+    path = tmp_path / "t.jinja"
+    path.write_text("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", "utf-8")
+    result = invoke("render", saved(tmp_path, CONVERSATION), "--template", str(path))
+    assert result.stdout == "[user]嗨[assistant]你好"
+
+
+def test_render_shows_trained_text_green_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from formosa.cli.chat import _show_rendered
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    message = Message("assistant", "你好")
+    _show_rendered(Output(), ChatTemplate.formosa().render([message]))
+    assert click.style("你好<|im_end|>", fg="green") in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "problem"),
+    [
+        ("{", DataError, "is not JSON"),
+        ("3", DataError, "holds no conversation"),
+        ('{"messages": {}}', DataError, "holds no conversation"),
+        ('{"messages": [], "tools": {"a": 1}}', DataError, "holds no conversation"),
+        ('[{"role": "robot", "content": ""}]', MessageError, r"messages\[0\].role"),
+        ('{"messages": [], "tools": [{}]}', MessageError, r"tools\[0\].name"),
+        ("[" * 100_000, DataError, "is not JSON"),
+    ],
+)
+def test_render_refuses_what_is_no_conversation(
+    text: str, error: type[Exception], problem: str
+) -> None:
+    result = invoke("render", "-", given=text)
+    with pytest.raises(error, match=problem):
+        raise result.exception or AssertionError(result.output)
+
+
+def test_an_unknown_template_names_the_known_ones(tmp_path: Path) -> None:
+    result = invoke("render", saved(tmp_path, []), "--template", "qwen")
+    assert isinstance(result.exception, UserError)
+    assert "chatml, llama3, gemma" in result.exception.hint
+
+
+def test_a_file_that_is_missing_or_no_text_is_a_sentence(tmp_path: Path) -> None:
+    missing = invoke("parse", str(tmp_path / "none"))
+    assert isinstance(missing.exception, UserError)
+    assert "No such file" in missing.exception.message
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    assert isinstance(invoke("parse", str(binary)).exception, DataError)
+
+
+def test_parse_prints_the_message_and_the_defects(tmp_path: Path) -> None:
+    broken = '<tool_call>{"name": </tool_call>'
+    result = invoke("parse", "-", given=f"<think>\n想\n</think>\n\n{WEATHER}\n{broken}")
+    value = json.loads(result.stdout)
+    assert value["message"]["reasoning_content"] == "想"
+    (call,) = value["message"]["tool_calls"]
+    assert call["function"] == {"name": "get_weather", "arguments": '{"location": "台北"}'}
+    assert value["message"]["content"].strip() == broken
+    assert value["defects"][0]["text"] == broken
+    assert "defect: " in result.stderr
+
+
+def test_parse_keeps_every_character_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "reply.txt"
+    path.write_bytes("一\r\n二\n".encode())
+    value = json.loads(invoke("parse", str(path), "--json").stdout)
+    assert value["message"]["content"] == "一\r\n二\n"
+
+
+def test_parse_can_begin_inside_a_think_block() -> None:
+    value = json.loads(invoke("parse", "-", "--reasoning-open", given="想\n</think>\n\n答").stdout)
+    assert (value["message"]["reasoning_content"], value["message"]["content"]) == ("想", "答")
+
+
+def test_parse_reads_what_render_wrote(tmp_path: Path) -> None:
+    message = {
+        "role": "assistant",
+        "content": "我查",
+        "tool_calls": [
+            {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        ],
+    }
+    rendered = json.loads(invoke("render", saved(tmp_path, [message]), "--json").stdout)
+    ((start, end),) = rendered["spans"]
+    reply = rendered["text"][start:end].removesuffix("<|im_end|>")
+    assert json.loads(invoke("parse", "-", given=reply).stdout)["message"] == message

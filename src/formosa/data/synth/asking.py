@@ -1,0 +1,170 @@
+"""From a tool to a question and its call: draws the values, writes the words, keeps them equal.
+
+Knows one call at a time and how several questions are joined. Roles and kinds are `dialogue.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from formosa.chat.message import ToolCall
+from formosa.data.synth.catalogue import ToolSpec, styled
+from formosa.data.synth.slots import Attribute, Draw, Scene, join_words
+from formosa.data.synth.wording import Hole, Wording, choose, holes
+
+ENDINGS = "?.!？。！"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question for one tool: its words and the values it names."""
+
+    spec: ToolSpec
+    text: str
+    draws: Mapping[str, Draw]
+    literal_start: bool = False  # the text begins with our words, not with a value
+
+    def call(self, style: str, language: str, id: str = "") -> ToolCall:
+        """The call that answers the question: arguments in the order of the schema."""
+        values: dict[str, Any] = {}
+        for item in self.spec.parameters:
+            if item.name not in self.draws:
+                continue
+            where = values
+            *outer, last = [styled(part, style) for part in item.name.split(".")]
+            for name in outer:
+                where = where.setdefault(name, {})
+            where[last] = self.draws[item.name].value
+        return ToolCall.of(self.spec.tool(language, style).name, values, id)
+
+    def values(self) -> dict[str, Any]:
+        return {name: draw.value for name, draw in self.draws.items()}
+
+
+def ask(
+    spec: ToolSpec,
+    scene: Scene,
+    ways: Sequence[Wording],
+    *,
+    drop: str = "",
+    optional: float = 0.5,
+    fixed: Mapping[str, Draw] | None = None,
+) -> Asked:
+    """Ask for one call in one of the `ways`.
+
+    Args:
+        spec: the tool.
+        scene: language and dice.
+        ways: wordings to choose from.
+        drop: a required parameter that the question leaves out.
+        optional: how likely an optional part of the question is said.
+        fixed: values that are settled already.
+    """
+    way = ways[scene.rng.randrange(len(ways))]
+    parts = choose(way, scene.rng, required=spec.required, drop=drop, optional=optional)
+    draws = dict(fixed or {})
+    text = "".join(
+        part if isinstance(part, str) else _draw(spec, part, scene, draws).text for part in parts
+    )
+    for item in spec.parameters:  # what follows from another value is in no question
+        follows = isinstance(item.slot, Attribute) and item.slot.of in scene.words
+        if follows and item.slot and item.required and item.name not in (drop, *draws):
+            draws[item.name] = item.slot.draw(scene)
+    return Asked(spec, _tidy(text), draws, isinstance(parts[0], str))
+
+
+def _draw(spec: ToolSpec, hole: Hole, scene: Scene, draws: dict[str, Draw]) -> Draw:
+    if hole.name not in draws:
+        slot = spec.parameter(hole.name).slot
+        if slot is None:
+            raise ValueError(f"{spec.name}: {hole.name} is an object and has no words")
+        draws[hole.name] = slot.draw(scene)
+    return draws[hole.name]
+
+
+def _tidy(text: str) -> str:
+    text = " ".join(text.split())
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text
+
+
+def ask_several(
+    spec: ToolSpec, scene: Scene, ways: Sequence[Wording], count: int, connectors: Sequence[str]
+) -> tuple[str, list[Asked]]:
+    """One question that needs `count` calls of the same tool.
+
+    Three forms, by what the tool allows: a list of values ("in Taipei, Tokyo and Paris"), a short
+    second question ("and with 3 and 4"), or whole questions one after the other.
+    """
+    forms = ["whole"]
+    if spec.vary and any(spec.vary in holes(way) for way in ways):
+        forms += ["vary", "vary"]
+    if spec.more:
+        forms += ["more", "more"]
+    form = forms[scene.rng.randrange(len(forms))]
+    if form == "vary":
+        return _vary(spec, scene, ways, count)
+    if form == "more" and spec.more:
+        first = ask(spec, scene, ways, optional=0.0)
+        asked, text = [first], first.text.rstrip(ENDINGS)
+        ending = first.text[len(text) :]
+        more = spec.more[1 if scene.zh else 0]
+        kept = {name: draw for name, draw in first.draws.items() if name not in set(holes(more))}
+        for _ in range(count - 1):
+            kept_words = dict(kept)
+            for name in list(kept_words):
+                if isinstance(spec.parameter(name).slot, Attribute):
+                    del kept_words[name]
+            following = ask(spec, scene, [more], fixed=kept_words)
+            asked.append(following)
+            lowered = following.text[:1].lower() + following.text[1:]
+            text += ("，" if scene.zh else ", ") + (
+                lowered if following.literal_start else following.text
+            )
+        return text + ending, asked
+    asked = [ask(spec, scene, ways) for _ in range(count)]
+    return join_questions(asked, scene, connectors), asked
+
+
+def _vary(
+    spec: ToolSpec, scene: Scene, ways: Sequence[Wording], count: int
+) -> tuple[str, list[Asked]]:
+    fitting = [way for way in ways if spec.vary in holes(way)]
+    way = fitting[scene.rng.randrange(len(fitting))]
+    parts = choose(way, scene.rng, required=(*spec.required, spec.vary), optional=0.3)
+    slot = spec.parameter(spec.vary).slot
+    if slot is None:
+        raise ValueError(f"{spec.name}: an object can't vary")
+    varied = []
+    for _ in range(count):
+        draw = slot.draw(scene)
+        linked = {
+            item.name: item.slot.draw(scene)
+            for item in spec.parameters
+            if isinstance(item.slot, Attribute) and item.required and item.slot.of in scene.words
+        }
+        varied.append({spec.vary: draw, **linked})
+    shared: dict[str, Draw] = {}
+    texts = []
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+        elif part.name == spec.vary:
+            texts.append(join_words([item[spec.vary].text for item in varied], zh=scene.zh))
+        else:
+            texts.append(_draw(spec, part, scene, shared).text)
+    text = _tidy("".join(texts))
+    return text, [Asked(spec, text, {**shared, **item}) for item in varied]
+
+
+def join_questions(asked: Sequence[Asked], scene: Scene, connectors: Sequence[str]) -> str:
+    """Whole questions one after the other: `… Also, what is …?`"""
+    texts = [asked[0].text]
+    for item in asked[1:]:
+        connector = connectors[scene.rng.randrange(len(connectors))]
+        text = item.text
+        if connector and item.literal_start and not text.startswith(("I ", "I'")):
+            text = text[:1].lower() + text[1:]
+        texts.append(connector + text)
+    return ("" if scene.zh else " ").join(texts)

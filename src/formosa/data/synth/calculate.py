@@ -1,0 +1,26 @@
+"""The true results of the calculating tools, so that no answer teaches wrong sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Values = Mapping[str, Any]
+
+
+def _round(value: float, digits: int = 2) -> int | float:
+    rounded = round(value, digits)
+    return int(rounded) if rounded == int(rounded) else rounded
+
+
+CALCULATIONS: dict[str, Callable[[Values], Any]] = {
+    "bmi": lambda v: _round(v["weight_kg"] / (v["height_cm"] / 100) ** 2, 1),
+    "tip": lambda v: _round(v["bill"] * v["tip_percent"] / 100),
+    "rectangle_area": lambda v: _round(v["length"] * v["width"]),
+    "discount": lambda v: _round(v["price"] * (1 - v["discount"] / 100)),
+    "mean": lambda v: _round(sum(v["numbers"]) / len(v["numbers"])),
+    "to_fahrenheit": lambda v: _round(v["celsius"] * 9 / 5 + 32, 1),
+    "simple_interest": lambda v: _round(v["principal"] * v["annual_rate"] * v["years"]),
+    "speed": lambda v: _round(v["distance"] / v["time"]),
+    "split": lambda v: _round(v["total"] / v["people"]),
+}

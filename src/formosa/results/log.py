@@ -98,17 +98,10 @@ def read_log(path: Path) -> EvalLog:
         LogError: it is missing, no evaluation log, damaged, or of a newer schema; the sentence
             names the line.
     """
-    try:
-        return _read(path)
-    except FileNotFoundError as error:
+    if not path.exists():
         raise LogError(
             f"{path} does not exist.", f"list the logs there are: formosa eval ls {path.parent}"
-        ) from error
-    except OSError as error:
-        raise LogError(f"Cannot read {path}: {error.strerror or error}.") from error
-
-
-def _read(path: Path) -> EvalLog:
+        )
     start: Record | None = None
     end: Record | None = None
     samples: dict[Key, Record] = {}
@@ -140,7 +133,7 @@ def _records(path: Path) -> Iterator[tuple[int, Any]]:
     except LogError:
         raise
     except UserError as error:
-        raise LogError(error.message, "the lines before it can still be read by hand") from error
+        raise LogError(error.message, error.hint) from error
 
 
 def _checked_start(path: Path, record: Record) -> Record:

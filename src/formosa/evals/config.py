@@ -1,0 +1,70 @@
+"""The `eval:` part of a recipe.
+
+eval:
+  tasks:
+    - {name: bfcl-simple, limit: 40}
+    - {name: mini-zh-tw, repeats: 3, seed: 7}
+  max_tokens: 256
+  concurrency: 4
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from formosa.engines.protocol import Sampling
+from formosa.evals.registry import TASKS
+
+
+class TaskConfig(BaseModel):
+    """One task and how much of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="The task, as `formosa eval tasks` names it.")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="Ask only so many samples, spread evenly and always the same; all if left out.",
+    )
+    repeats: int = Field(1, ge=1, description="How often each sample is asked.")
+    seed: int = Field(
+        0, description="Of the order of options, and of the sampling if the temperature is above 0."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in TASKS:
+            raise ValueError(f"no such task; the tasks: {', '.join(TASKS)}")
+        return name
+
+
+class EvalConfig(BaseModel):
+    """Which tasks are asked, of the base model and of the trained one alike."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: list[TaskConfig] = Field(
+        min_length=1, description="The tasks, in the order in which they are asked."
+    )
+    max_tokens: int = Field(
+        512, ge=1, description="Tokens of a reply; a longer one is cut and may count as truncated."
+    )
+    temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy: the likeliest token.")
+    concurrency: int = Field(
+        4, ge=1, description="Requests at the same time; an engine in process has as many slots."
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, tasks: list[TaskConfig]) -> list[TaskConfig]:
+        names = [task.name for task in tasks]
+        for name in names:
+            if names.count(name) > 1:  # they would write the same log
+                raise ValueError(f"the task {name} is there twice")
+        return tasks
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(temperature=self.temperature, max_tokens=self.max_tokens)

@@ -46,7 +46,9 @@ class EvalConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: list[TaskConfig] = Field(
-        min_length=1, description="The tasks, in the order in which they are asked."
+        default_factory=lambda: [TaskConfig(name=name) for name in TASKS],
+        min_length=1,
+        description="The tasks, in the order in which they are asked; all of them if left out.",
     )
     max_tokens: int = Field(
         512, ge=1, description="Tokens of a reply; a longer one is cut and may count as truncated."
@@ -54,6 +56,9 @@ class EvalConfig(BaseModel):
     temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy: the likeliest token.")
     concurrency: int = Field(
         4, ge=1, description="Requests at the same time; an engine in process has as many slots."
+    )
+    context: int = Field(
+        4096, ge=256, description="Tokens of prompt and reply together, for each of them."
     )
 
     @field_validator("tasks")

@@ -42,5 +42,5 @@ class TrainConfig(BaseModel):
     seed: int = Field(7, description="Order of the rows, and the adapter's first values")
     save_every: int = Field(10, ge=1, description="Steps between checkpoints to continue from")
     measure_every: int = Field(25, ge=1, description="Steps between measurements on held-out rows")
-    measure_rows: int = Field(12, ge=0, description="Held-out rows asked for their exact calls")
-    measure_tokens: int = Field(160, ge=8, description="Longest reply in that measurement")
+    measure_rows: int = Field(8, ge=0, description="Held-out rows asked for their exact calls")
+    measure_tokens: int = Field(96, ge=8, description="Longest reply in that measurement")

@@ -163,8 +163,6 @@ class _Run:
                 callbacks=[Follow(on_log, on_step)],
             )
             trainer.remove_callback(_printer())
-            if not resume:
-                log.append({"type": "measured", "step": 0, **self._measure(model)})
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         self.model = trainer.model
         return self._summary(trainer.state.global_step, float(trainer.state.epoch or 0))

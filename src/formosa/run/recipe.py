@@ -1,0 +1,146 @@
+"""A recipe: one YAML file that says how a model is made, served, measured and described.
+
+Read strictly. A mistyped key, a key given twice or a value of the wrong type stops a run before it
+starts, with the line and, for a key, the nearest right one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from formosa.data.config import DataConfig
+from formosa.errors import RecipeError
+from formosa.evals.config import EvalConfig
+from formosa.export.config import ExportConfig
+from formosa.train.config import TrainConfig
+
+
+class ServeConfig(BaseModel):
+    """How the exported model is tried out with its tools."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context: int = Field(2048, ge=256, description="Tokens of prompt and reply together")
+
+
+class Recipe(BaseModel):
+    """Everything that decides what comes out of `formosa run`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[\w][\w.-]*$", description="Name of the run folder and the model")
+    base: str = Field(description="The model to start from; see `formosa models ls`")
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+    export: ExportConfig = ExportConfig()
+    serve: ServeConfig = ServeConfig()
+    eval: EvalConfig = EvalConfig()
+
+
+Place = tuple[str | int, ...]
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: it can't be read, or doesn't fit; one line for every problem, with its place.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecipeError(
+            f"There is no recipe {path}.", "start from one that works: recipes/mini.yaml"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path} can't be read: {error}.") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise RecipeError(
+            f"{where} is not valid YAML: {getattr(error, 'problem', error)}."
+        ) from error
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path} is not a recipe: it must be a mapping of keys to values.")
+    lines: dict[Place, int] = {}
+    repeated = _note_lines(node, (), lines)
+    if repeated:
+        place, line = repeated
+        raise RecipeError(f"{path}:{line}: the key {_dotted(place)!r} is given twice.")
+    try:
+        return Recipe.model_validate(value)
+    except pydantic.ValidationError as error:
+        problems = [_explain(item, path, lines) for item in error.errors(include_url=False)]
+        raise RecipeError("\n".join(problems), "nothing was run; mend the recipe first") from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe with every default written out, as YAML that reads back to an equal one."""
+    value = recipe.model_dump(mode="json")
+    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False)
+
+
+def _note_lines(
+    node: yaml.Node | None, place: Place, lines: dict[Place, int]
+) -> tuple[Place, int] | None:
+    """Note the line of every key and item; return a key that is given twice, if there is one."""
+    if isinstance(node, yaml.MappingNode):
+        for key, item in node.value:
+            inner = (*place, str(key.value))
+            line = key.start_mark.line + 1
+            if inner in lines:
+                return inner, line
+            lines[inner] = line
+            if found := _note_lines(item, inner, lines):
+                return found
+    elif isinstance(node, yaml.SequenceNode):
+        for i, item in enumerate(node.value):
+            lines[(*place, i)] = item.start_mark.line + 1
+            if found := _note_lines(item, (*place, i), lines):
+                return found
+    return None
+
+
+def _explain(item: Any, path: Path, lines: dict[Place, int]) -> str:
+    place: Place = item["loc"]
+    known = next((place[:n] for n in range(len(place), 0, -1) if place[:n] in lines), ())
+    where = f"{path}:{lines[known]}" if known else str(path)
+    if item["type"] == "extra_forbidden":
+        names = _keys_at(Recipe, place[:-1])
+        near = difflib.get_close_matches(str(place[-1]), names, n=1, cutoff=0.4)
+        advice = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}."
+        return f"{where}: unknown key {_dotted(place)!r}; {advice}"
+    if item["type"] == "missing":
+        return f"{where}: the key {_dotted(place)!r} is missing."
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{where}: {_dotted(place)}: {message[:1].lower()}{message[1:]}."
+
+
+def _keys_at(model: Any, place: Place) -> list[str]:
+    """The keys that the schema knows at a place of the recipe."""
+    for step in place:
+        if isinstance(step, int):
+            continue
+        field = getattr(model, "model_fields", {}).get(step)
+        if field is None:
+            return []
+        candidates = [field.annotation, *typing.get_args(field.annotation)]
+        model = next((c for c in candidates if hasattr(c, "model_fields")), None)
+    return list(getattr(model, "model_fields", {}))
+
+
+def _dotted(place: Place) -> str:
+    text = ""
+    for step in place:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text

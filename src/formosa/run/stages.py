@@ -1,0 +1,314 @@
+"""The stages of a run. Each reads files that earlier ones left, and leaves files of its own.
+
+    model   fetch the base model, check its sha256
+    data    generate and read rows              → data/
+    train   fine-tune                           → checkpoint/, train/
+    export  GGUF, and its parity checks         → gguf/
+    serve   the four-step tool flow, for real   → serve/
+    eval    base and trained model, one log for each task   → logs/
+    card    the model card, written and verified            → README.md
+
+A stage that is complete for the same inputs is skipped. One that was interrupted continues where
+its files allow it (train, eval) and otherwise begins again: what it writes appears whole or not at
+all. `VERSION` of a stage is raised when the same inputs would give other files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from formosa.chat.template import ChatTemplate
+from formosa.engines.llama import LlamaEngine
+from formosa.engines.templated import TemplatedChat
+from formosa.errors import CardError, UserError
+from formosa.files import sha256_json, write_json, write_text
+from formosa.models import Model, resolve
+from formosa.run.recipe import Recipe, dump_recipe
+from formosa.run.report import Report
+from formosa.run.state import State, locked
+
+
+@dataclass
+class Run:
+    """A recipe at work in its folder."""
+
+    recipe: Recipe
+    recipe_folder: Path  # paths in the recipe are relative to it
+    folder: Path
+    state: State
+    report: Report
+
+    def base(self) -> Model:
+        return resolve(self.recipe.base, say=self.report.say)
+
+    @property
+    def gguf(self) -> Path:
+        return self.folder / "gguf" / f"model-{self.recipe.export.quantisation}.gguf"
+
+
+class Stage(NamedTuple):
+    """One step of a model's life."""
+
+    name: str
+    what: str  # for people
+    version: int
+    inputs: Callable[[Run], Any]  # a JSON value; its hash decides whether the stage is skipped
+    work: Callable[[Run], Sequence[Path]]  # returns the files it left
+    remains: tuple[str, ...] = ()  # what an interrupted attempt leaves to continue from
+
+
+def run_recipe(
+    recipe: Recipe, folder: Path, report: Report, *, recipe_folder: Path | None = None
+) -> State:
+    """Do every stage that isn't complete.
+
+    Args:
+        recipe: what to do.
+        folder: the run folder; made if it isn't there.
+        report: told what goes on.
+        recipe_folder: where relative paths in the recipe begin; the current folder by default.
+
+    Raises:
+        UserError: a stage can't be done; everything before it is kept.
+    """
+    with locked(folder):
+        write_text(folder / "recipe.yaml", dump_recipe(recipe))
+        run = Run(recipe, recipe_folder or Path.cwd(), folder, State(folder), report)
+        for stage in STAGES:
+            inputs = sha256_json({"version": stage.version, "inputs": stage.inputs(run)})
+            if run.state.complete(stage.name, inputs):
+                report.skipped(stage.name)
+                continue
+            report.stage(stage.name, stage.what)
+            run.state.begin(stage.name, inputs, stage.remains)
+            started = time.monotonic()
+            outputs = stage.work(run)
+            seconds = time.monotonic() - started
+            run.state.finish(stage.name, outputs, seconds)
+            report.finished(stage.name, seconds)
+        return run.state
+
+
+def _model(run: Run) -> list[Path]:
+    model = run.base()
+    path = run.folder / "model.json"
+    write_json(
+        path,
+        {
+            "schema": 1,
+            "name": model.name,
+            "kind": model.kind,
+            "sha256": model.sha256(),
+            "licence": model.licence,
+            "hub_id": model.hub_id,
+            "revision": model.revision,
+        },
+    )
+    run.report.say(f"{model.name}: {model.path}")
+    return [path]
+
+
+def _data(run: Run) -> list[Path]:
+    from formosa.data.prepare import prepare
+
+    folder = run.folder / "data"
+    prepare(
+        run.recipe.data,
+        folder,
+        root=run.recipe_folder,
+        say=run.report.say,
+        progress=run.report.progress,
+    )
+    return [folder / name for name in ("train.jsonl", "heldout.jsonl", "report.json")]
+
+
+def _train(run: Run) -> list[Path]:
+    from formosa.checkpoints import checkpoint_folder
+    from formosa.train.sft import require_training, train_sft
+
+    require_training()
+    train_sft(
+        run.recipe.train,
+        base=checkpoint_folder(run.base(), say=run.report.say),
+        rows=run.folder / "data" / "train.jsonl",
+        heldout=run.folder / "data" / "heldout.jsonl",
+        folder=run.folder,
+        say=run.report.say,
+        progress=lambda step, steps, loss: run.report.progress(step, steps, f"loss {loss:.3f}"),
+    )
+    made = sorted(path for path in (run.folder / "checkpoint").rglob("*") if path.is_file())
+    return [*made, run.folder / "train" / "summary.json", run.folder / "train" / "log.jsonl"]
+
+
+def _export(run: Run) -> list[Path]:
+    from formosa.export.gguf import write_gguf
+    from formosa.export.parity import check_parity_now
+
+    checkpoint = run.folder / "checkpoint"
+    licence = run.base().licence
+    write_gguf(
+        checkpoint,
+        run.gguf,
+        run.recipe.export.quantisation,
+        name=run.recipe.name,
+        metadata={
+            **({"general.license": licence} if licence else {}),
+            "formosa.recipe.sha256": sha256_json(run.recipe.model_dump(mode="json")),
+            "formosa.data.sha256": run.state.outputs("data")["data/train.jsonl"],
+        },
+        progress=lambda done, of: run.report.progress(done, of, "tensors"),
+    )
+    parity = run.gguf.with_name("parity.json")
+    checks = check_parity_now(
+        checkpoint, run.gguf, greedy_tokens=run.recipe.export.parity_tokens, report=parity
+    )
+    for check in checks:
+        run.report.say(f"parity of {check.name}: {check.detail}")
+    return [run.gguf, parity]
+
+
+def _serve(run: Run) -> list[Path]:
+    from formosa.serve.run import serving
+    from formosa.tools.flow import run_flow
+
+    engine = LlamaEngine(run.gguf, name=run.recipe.name, context=run.recipe.serve.context)
+    try:
+        with serving({run.recipe.name: TemplatedChat(engine)}) as url:
+            run.report.say(f"serving at {url}")
+            flow = run_flow(url)
+    finally:
+        asyncio.run(engine.aclose())
+    for step in flow["steps"]:
+        run.report.say(f"{'✓' if step['passed'] else '✗'} {step['name']}: {step['detail']}")
+    path = run.folder / "serve" / "tool-flow.json"
+    write_json(path, {**flow, "served": run.gguf.name})
+    return [path]
+
+
+def _eval(run: Run) -> list[Path]:
+    from formosa.evals.registry import load_task
+    from formosa.evals.run import run_task
+
+    config = run.recipe.eval
+    logs = run.folder / "logs"
+    made = []
+    for who, path in (("base", _base_gguf(run)), ("trained", run.gguf)):
+        engine = LlamaEngine(
+            path,
+            name=f"{run.recipe.name} ({who})",
+            context=config.context,
+            slots=config.concurrency,
+        )
+        # Both in our format: a base model's own template may know no tools, and what is compared
+        # is the training, not two templates.
+        family = engine.family
+        if family is None:
+            raise UserError(f"{path} has the control tokens of no family that Formosa knows.")
+        model = TemplatedChat(engine, ChatTemplate.formosa(family))
+        try:
+            for part in config.tasks:
+                task = load_task(part.name, say=run.report.say)
+                log = logs / f"{who}-{part.name}.jsonl"
+                asyncio.run(
+                    run_task(
+                        task,
+                        model,
+                        log,
+                        repeats=part.repeats,
+                        limit=part.limit,
+                        seed=part.seed,
+                        sampling=config.sampling,
+                        concurrency=config.concurrency,
+                        retry=True,
+                        progress=_progress(run.report, f"{who} · {part.name}"),
+                        say=run.report.say,
+                    )
+                )
+                made.append(log)
+        finally:
+            asyncio.run(engine.aclose())
+    return made
+
+
+def _progress(report: Report, text: str) -> Callable[[int, int], None]:
+    return lambda done, total: report.progress(done, total, text)
+
+
+def _base_gguf(run: Run) -> Path:
+    """The base as a GGUF file: its own, or its checkpoint written like the trained one."""
+    from formosa.export.gguf import write_gguf
+
+    base = run.base()
+    if base.kind == "gguf":
+        return base.path
+    path = run.folder / "gguf" / "base" / run.gguf.name
+    if not path.exists():
+        write_gguf(base.path, path, run.recipe.export.quantisation, name=base.name)
+    return path
+
+
+def _card(run: Run) -> list[Path]:
+    from formosa.card.verify import verify_card
+    from formosa.card.write import write_card
+
+    write_card(run.folder)
+    path = run.folder / "README.md"
+    errors = [finding for finding in verify_card(path) if finding.severity == "error"]
+    if errors:
+        raise CardError(
+            f"The card does not verify: {errors[0].where}: {errors[0].message}",
+            f"see all findings with `formosa card verify {path}`",
+        )
+    run.report.say(f"{path} verifies")
+    return [path]
+
+
+def _after(*stages: str) -> Callable[[Run], Any]:
+    """Inputs: the files that those stages left."""
+    return lambda run: {stage: dict(run.state.outputs(stage)) for stage in stages}
+
+
+def _config(part: str, *stages: str) -> Callable[[Run], Any]:
+    """Inputs: that part of the recipe, and the files that those stages left."""
+
+    def inputs(run: Run) -> Any:
+        config = getattr(run.recipe, part)
+        value = config if isinstance(config, str) else config.model_dump(mode="json")
+        return {part: value, **_after(*stages)(run)}
+
+    return inputs
+
+
+def _data_inputs(run: Run) -> Any:
+    from formosa.files import sha256_file
+
+    files = [run.recipe_folder / item.path for item in run.recipe.data.files]
+    digests = {str(path): sha256_file(path) for path in files if path.is_file()}
+    return {"data": run.recipe.data.model_dump(mode="json"), "files": digests}
+
+
+STAGES = (
+    Stage("model", "fetch the base model", 1, _config("base"), _model),
+    Stage("data", "prepare the rows", 1, _data_inputs, _data),
+    Stage(
+        "train",
+        "fine-tune",
+        1,
+        _config("train", "model", "data"),
+        _train,
+        remains=("train", "checkpoint"),
+    ),
+    Stage("export", "write GGUF and check that it says the same", 1,
+          _config("export", "train"), _export),
+    Stage("serve", "serve it and run the four-step tool flow", 1,
+          _config("serve", "export"), _serve),
+    Stage("eval", "ask the benchmarks, base and trained", 1,
+          _config("eval", "model", "export"), _eval, remains=("logs",)),
+    Stage("card", "write the model card and verify it", 1,
+          _after("model", "data", "train", "export", "serve", "eval"), _card),
+)  # fmt: skip

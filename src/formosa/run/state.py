@@ -1,0 +1,119 @@
+"""state.json: which stage is complete, and the hash of what it was made from.
+
+A stage counts as complete when its inputs hash to the same value as then, and every file it left is
+still there with the same bytes. `started` is noted before a stage begins, so that one that was
+killed is continued if its inputs are the same, and begun afresh if they are not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from formosa.errors import UserError
+from formosa.files import read_json, sha256_file, write_json
+
+SCHEMA = 1
+
+
+class State:
+    """The state of one run folder, written to disk at every change."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "state.json"
+        value = read_json(self.path) if self.path.exists() else {}
+        if value and value.get("schema") != SCHEMA:
+            raise UserError(
+                f"{self.path} was written by another version of Formosa.",
+                f"move {folder} away and run the recipe again",
+            )
+        self._stages: dict[str, Any] = value.get("stages", {})
+
+    def complete(self, stage: str, inputs: str) -> bool:
+        """Whether the stage was finished with these inputs and its files are untouched."""
+        entry = self._stages.get(stage, {})
+        return (
+            entry.get("status") == "complete"
+            and entry["inputs"] == inputs
+            and all(
+                (self.folder / name).is_file() and sha256_file(self.folder / name) == digest
+                for name, digest in entry["outputs"].items()
+            )
+        )
+
+    def begin(self, stage: str, inputs: str, remains: Sequence[str]) -> None:
+        """Note that the stage begins. Leftovers of other inputs are moved aside first.
+
+        Args:
+            stage: its name.
+            inputs: hash of what it is made from.
+            remains: files and folders, relative to the run folder, that it would continue from.
+        """
+        before = self._stages.get(stage)
+        if before is None or before["inputs"] != inputs:
+            for name in remains:
+                self._set_aside(self.folder / name)
+        self._stages[stage] = {"status": "started", "inputs": inputs}
+        self._save()
+
+    def finish(self, stage: str, outputs: Sequence[Path], seconds: float) -> None:
+        """Note what the stage left and how long it took, over all its attempts that were noted."""
+        entry = self._stages[stage]
+        entry["status"] = "complete"
+        entry["outputs"] = {
+            str(path.relative_to(self.folder)): sha256_file(path) for path in outputs
+        }
+        entry["seconds"] = round(seconds, 1)
+        entry["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._save()
+
+    def outputs(self, stage: str) -> Mapping[str, str]:
+        """Digests of the stage's files: what later stages are made from."""
+        found: Mapping[str, str] = self._stages.get(stage, {}).get("outputs", {})
+        return found
+
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took when it last ran."""
+        return {name: entry.get("seconds", 0.0) for name, entry in self._stages.items()}
+
+    def _save(self) -> None:
+        write_json(self.path, {"schema": SCHEMA, "stages": self._stages})
+
+    def _set_aside(self, path: Path) -> None:
+        """Nothing is lost: what another recipe made is moved to `.previous`, one generation."""
+        if not path.exists():
+            return
+        target = self.folder / ".previous" / path.relative_to(self.folder)
+        if target.is_dir():
+            shutil.rmtree(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Only one process may work in a run folder.
+
+    Raises:
+        UserError: another one does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another process is running in {folder}.",
+                "wait for it, stop it, or give the recipe another name",
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -29,12 +29,20 @@ class Endpoint:
     """One server: its address, its key and the manners of asking it."""
 
     def __init__(
-        self, base_url: str, *, model: str | None, api_key: str | None, timeout: float
+        self,
+        base_url: str,
+        *,
+        model: str | None,
+        api_key: str | None,
+        timeout: float,
+        transport: httpx2.AsyncBaseTransport | None,
     ) -> None:
         self.url, self.who = _checked(base_url)
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx2.Timeout(timeout, connect=min(timeout, 30.0))
-        self._clients = LoopClients(lambda: httpx2.AsyncClient(headers=headers, timeout=limits))
+        self._clients = LoopClients(
+            lambda: httpx2.AsyncClient(headers=headers, timeout=limits, transport=transport)
+        )
         self.info = ModelInfo(
             name=model or self.who, details={"engine": "remote", "base_url": self.url}
         )

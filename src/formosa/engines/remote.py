@@ -15,6 +15,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Literal
 
+import httpx2
+
 from formosa.chat.message import Message, ToolCall, with_call_ids
 from formosa.chat.parser import Delta
 from formosa.engines.endpoint import Endpoint
@@ -63,6 +65,13 @@ class RemoteText:
     Where the server has `/tokenize` (vLLM, llama.cpp), prompts go as token ids, so that it adds no
     token of its own.
 
+    Args:
+        base_url: as in `http://127.0.0.1:8000/v1`.
+        model: the name that the server uses; may be left out where it has only one.
+        api_key: sent as a bearer token, and only to this server.
+        timeout: seconds that the server may be silent.
+        transport: carries the requests; for tests and unusual networks.
+
     Raises:
         UserError: the address is none.
     """
@@ -74,8 +83,11 @@ class RemoteText:
         model: str | None = None,
         api_key: str | None = None,
         timeout: float = 600,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._endpoint = Endpoint(base_url, model=model, api_key=api_key, timeout=timeout)
+        self._endpoint = Endpoint(
+            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport
+        )
         self._tokenizes: bool | None = None
 
     @property
@@ -153,6 +165,13 @@ class RemoteText:
 class RemoteChat:
     """Answers conversations on a server with `/v1/chat/completions`.
 
+    Args:
+        base_url: as in `http://127.0.0.1:8000/v1`.
+        model: the name that the server uses; may be left out where it has only one.
+        api_key: sent as a bearer token, and only to this server.
+        timeout: seconds that the server may be silent.
+        transport: carries the requests; for tests and unusual networks.
+
     Raises:
         UserError: the address is none.
     """
@@ -164,8 +183,11 @@ class RemoteChat:
         model: str | None = None,
         api_key: str | None = None,
         timeout: float = 600,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
-        self._endpoint = Endpoint(base_url, model=model, api_key=api_key, timeout=timeout)
+        self._endpoint = Endpoint(
+            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport
+        )
 
     @property
     def info(self) -> ModelInfo:

@@ -5,12 +5,15 @@ Unknown keys are errors; every field says what it means and in which unit.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from formosa.data.synth.generate import DEFAULT_KINDS, DEFAULT_LANGUAGES, check_weights
+from formosa.errors import RecipeError
 
 
 class _Part(BaseModel):
@@ -84,3 +87,34 @@ class DataConfig(_Part):
         if len(set(names) | {"synth"}) <= len(names):
             raise ValueError("two sources have the same name; give them a `name` each")
         return self
+
+
+def load_data_config(path: Path) -> DataConfig:
+    """The `data:` part of a YAML file, or the whole file where it has no such key.
+
+    Raises:
+        RecipeError: not readable, not YAML, or it doesn't fit; names the field and a near key.
+    """
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"Cannot read {path}: {error}.") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML: {error}.") from error
+    prefix = ""
+    if isinstance(value, dict) and "data" in value:
+        value, prefix = value["data"], "data."
+    try:
+        return DataConfig.model_validate({} if value is None else value)
+    except ValidationError as error:
+        problems = [_explain(item, prefix) for item in error.errors(include_url=False)]
+        raise RecipeError(f"{path}: {'; '.join(problems)}.") from error
+
+
+def _explain(item: Any, prefix: str) -> str:
+    place = prefix + ".".join(map(str, item["loc"]))
+    if item["type"] != "extra_forbidden":
+        return f"{place.rstrip('.') or 'the file'}: {item['msg'].removeprefix('Value error, ')}"
+    known = [name for part in (DataConfig, SynthConfig, FileConfig) for name in part.model_fields]
+    near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+    return f"unknown key {place}" + (f", did you mean {near[0]!r}" if near else "")

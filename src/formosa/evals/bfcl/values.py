@@ -127,10 +127,10 @@ def _first_type(accepted: list[Any]) -> type | None:
 
 def _check_list(name: str, value: list[Any], accepted: list[Any]) -> Verdict:
     """Element by element in order. Strings are normalised on the top level only."""
-    normed = [_normed(item) for item in value]
-    for alternative in accepted:
-        if normed == _normed_items(alternative, name):
-            return ACCEPTED
+    # All are read before one is compared: a defect shows whatever the model wrote.
+    wanted = [_normed_items(alternative, name) for alternative in accepted]
+    if [_normed(item) for item in value] in wanted:
+        return ACCEPTED
     return _not_among("value_error:list/tuple", name, value, accepted)
 
 
@@ -166,7 +166,7 @@ def _check_list_of_dicts(name: str, value: list[Any], accepted: list[Any]) -> Ve
     """Position by position; the first alternative that fits, else the error of the last one."""
     last = wrong("list_dict_checker:unclear", f"{name}: nothing is accepted")
     for alternative in accepted:
-        if not isinstance(alternative, list | str):
+        if not isinstance(alternative, list | str | dict):
             raise DataDefectError(f"an accepted value of {name} is no list of dicts")
         if len(value) != len(alternative):  # "" has the length 0
             last = wrong(
@@ -176,7 +176,7 @@ def _check_list_of_dicts(name: str, value: list[Any], accepted: list[Any]) -> Ve
             continue
         last = ACCEPTED
         for i, (item, wanted) in enumerate(zip(value, alternative, strict=True)):
-            if type(item) is not dict:
+            if type(item) is not dict and wanted != "":
                 # "" among the accepted values switches off the check of the elements' type. The
                 # reference crashes here; what the model wrote is never a defect of the data.
                 return wrong("type_error:nested", f"{name}[{i}]: {show(item)} is not a dict")

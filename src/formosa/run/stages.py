@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import formosa.data
 from formosa.chat.template import ChatTemplate
 from formosa.engines.llama import LlamaEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import CardError, UserError
-from formosa.files import sha256_json, write_json, write_text
+from formosa.files import sha256_file, sha256_json, write_json, write_text
 from formosa.models import Model, resolve
 from formosa.run.recipe import Recipe, dump_recipe
 from formosa.run.report import Report
@@ -63,7 +64,12 @@ class Stage(NamedTuple):
 
 
 def run_recipe(
-    recipe: Recipe, folder: Path, report: Report, *, recipe_folder: Path | None = None
+    recipe: Recipe,
+    folder: Path,
+    report: Report,
+    *,
+    recipe_folder: Path | None = None,
+    last: str = "card",
 ) -> State:
     """Do every stage that isn't complete.
 
@@ -72,6 +78,7 @@ def run_recipe(
         folder: the run folder; made if it isn't there.
         report: told what goes on.
         recipe_folder: where relative paths in the recipe begin; the current folder by default.
+        last: the name of the stage to stop after.
 
     Raises:
         UserError: a stage can't be done; everything before it is kept.
@@ -83,14 +90,16 @@ def run_recipe(
             inputs = sha256_json({"version": stage.version, "inputs": stage.inputs(run)})
             if run.state.complete(stage.name, inputs):
                 report.skipped(stage.name)
-                continue
-            report.stage(stage.name, stage.what)
-            run.state.begin(stage.name, inputs, stage.remains)
-            started = time.monotonic()
-            outputs = stage.work(run)
-            seconds = time.monotonic() - started
-            run.state.finish(stage.name, outputs, seconds)
-            report.finished(stage.name, seconds)
+            else:
+                report.stage(stage.name, stage.what)
+                run.state.begin(stage.name, inputs, stage.remains)
+                started = time.monotonic()
+                outputs = stage.work(run)
+                seconds = time.monotonic() - started
+                run.state.finish(stage.name, outputs, seconds)
+                report.finished(stage.name, seconds)
+            if stage.name == last:
+                break
         return run.state
 
 
@@ -285,11 +294,15 @@ def _config(part: str, *stages: str) -> Callable[[Run], Any]:
 
 
 def _data_inputs(run: Run) -> Any:
-    from formosa.files import sha256_file
-
+    """The recipe's part, the files it names, and the generator itself: its tools and wordings
+    decide the rows as much as the recipe does."""
     files = [run.recipe_folder / item.path for item in run.recipe.data.files]
-    digests = {str(path): sha256_file(path) for path in files if path.is_file()}
-    return {"data": run.recipe.data.model_dump(mode="json"), "files": digests}
+    generator = sorted(Path(formosa.data.__file__).parent.rglob("*.[py]*"))
+    return {
+        "data": run.recipe.data.model_dump(mode="json"),
+        "files": {str(path): sha256_file(path) for path in files if path.is_file()},
+        "generator": [sha256_file(path) for path in generator if path.suffix != ".pyc"],
+    }
 
 
 STAGES = (

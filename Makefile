@@ -1,0 +1,42 @@
+# Needs Python >= 3.11, pip and make. Everything else goes into .venv.
+#
+#   make demo    the whole life of a small model: data, training, GGUF, serving, evaluation, card
+#   make test    every test, on real engines and the embedded model
+#   make lint    ruff and mypy --strict
+#   make bench   the speed tables of benchmarks/
+
+PYTHON ?= python3
+# The CPU build of torch is enough for everything here; on a GPU machine set TORCH to another one.
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# llama.cpp and torch share two cores here: waiting threads must sleep, not spin.
+export OMP_WAIT_POLICY ?= passive
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test lint bench clean
+
+demo: $(INSTALLED)
+	$(BIN)/formosa run recipes/mini.yaml
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# The stamp is written last, so an interrupted installation is done again.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	$(BIN)/python -m pip install --quiet --editable '.[train,llama,dev]'
+	touch $(INSTALLED)
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

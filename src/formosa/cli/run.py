@@ -1,0 +1,110 @@
+"""`formosa run`: a recipe from data to model card, and the table that says what it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.progress import Progress, TaskID
+
+from formosa.cli.output import Output, command_output
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Where run folders are made.",
+)
+@click.option("--plan", is_flag=True, help="Check the recipe, print it with every default, stop.")
+@command_output
+def run(out: Output, recipe: Path, runs: Path, plan: bool) -> None:
+    """Do everything a recipe says: data, training, GGUF, serving, evaluation, model card.
+
+    \b
+        formosa run recipes/mini.yaml
+        formosa run recipes/mini.yaml --plan
+
+    Stop it at any moment: the same command continues. A stage whose inputs did not change is
+    skipped.
+    """
+    from formosa.run.recipe import dump_recipe, load_recipe
+
+    loaded = load_recipe(recipe)
+    if plan:
+        out.data(loaded.model_dump(mode="json"), dump_recipe(loaded))
+        return
+    from formosa.run.stages import run_recipe
+    from formosa.run.summary import summarise
+
+    folder = runs / loaded.name
+    with drawn(out) as report:
+        state = run_recipe(loaded, folder, report, recipe_folder=recipe.resolve().parent)
+    summary = summarise(folder, state)
+    if out.json_mode:
+        out.data(summary)
+        return
+    out.table(summary["scores"], title="\nbase → trained, percent with 95 % interval")
+    out.table(
+        [{"stage": name, "seconds": seconds} for name, seconds in summary["seconds"].items()],
+        title="\ntime",
+    )
+    out.say("")
+    for what, path in summary["files"].items():
+        out.say(f"{what:<11}{path}")
+    out.say(f"\nnext:\n  formosa chat {folder}\n  formosa serve {folder}")
+
+
+class DrawnReport:
+    """Draws a run on a terminal; elsewhere it writes a line now and then."""
+
+    EVERY = 10  # lines of progress are written at so many steps, where no bar can be drawn
+
+    def __init__(self, out: Output, bars: Progress) -> None:
+        self._out, self._bars = out, bars
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def stage(self, name: str, what: str) -> None:
+        self._stage = name
+        self._out.say(f"▶ {name}: {what}")
+
+    def skipped(self, name: str) -> None:
+        self._out.say(f"✓ {name}: nothing changed, skipped")
+
+    def finished(self, name: str, seconds: float) -> None:
+        self._end_bar()
+        self._out.say(f"✓ {name}: {seconds:.0f} s")
+
+    def say(self, line: str) -> None:
+        self._out.say(f"  {line}")
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        if self._bars.disable:
+            if done % self.EVERY == 0 or done == total:
+                self._out.say(f"  {done} of {total} {text}".rstrip())
+            return
+        if self._task is None:
+            self._task = self._bars.add_task(self._stage)
+        self._bars.update(
+            self._task, completed=done, total=total, description=f"  {text or self._stage}"
+        )
+        if done >= total:
+            self._end_bar()
+
+    def _end_bar(self) -> None:
+        if self._task is not None:
+            self._bars.stop_task(self._task)
+            self._task = None
+
+
+@contextmanager
+def drawn(out: Output) -> Iterator[DrawnReport]:
+    """A report that draws on the terminal of `out` while the block runs."""
+    with out.progress() as bars:
+        yield DrawnReport(out, bars)

@@ -171,6 +171,13 @@ def test_a_parameter_of_the_schema_that_the_answer_does_not_know_is_unexpected()
     assert judge([{"weather_get": RIGHT}], answers=answers) == f"{SIMPLE}:unexpected_param"
 
 
+def test_a_parameter_of_the_answer_that_the_schema_does_not_know_is_unexpected() -> None:
+    """A defect of some live items: nobody can ever be right there."""
+    answers = [{"weather.get": {**ANSWER["weather.get"], "wind": [1]}}]
+    calls = [{"weather_get": {**RIGHT, "wind": 1}}]
+    assert judge(calls, answers=answers) == f"{SIMPLE}:unexpected_param"
+
+
 # --- parallel ------------------------------------------------------------------------------------
 
 CITIES = [{"weather.get": {"city": [city], "days": [3]}} for city in ("Taipei", "Tainan")]
@@ -219,6 +226,8 @@ def test_the_sentence_names_the_answer_and_what_is_wrong_with_each_call() -> Non
     [
         ("string", "a", ["a"], ""),
         ("any", "a", ["a"], ""),
+        ("any", "A.", ["a"], ""),  # so it is compared as a string
+        ("any", 5, ["5"], "type_error:simple"),
         ("integer", 5, [5], ""),
         ("integer", 5.0, [5], "type_error:simple"),
         ("integer", True, [1], "type_error:simple"),
@@ -314,6 +323,7 @@ def test_a_value_of_the_accepted_type_is_a_variable_and_compared_raw(
         ("...", ""),
         ("a\tb\n", "a\tb\n"),
         ("a: b; c! d? (e)", "a:b;c!d?(e)"),
+        ("Straße", "straße"),  # lower case, not case folding
         ("臺北　市", "臺北　市"),  # the ideographic space stays
         ("é", "é"),
         ("e\u0301", "e\u0301"),
@@ -419,6 +429,7 @@ def test_dicts_are_compared_key_by_key(value: Any, accepted: list[Any], kind: st
         ([{}], [[""]], "dict_checker:unclear"),
         (["Taipei"], [[PLACE]], "type_error:nested"),
         (["Taipei"], ["", [PLACE]], "type_error:nested"),  # the reference crashes
+        ([""], ["", [""]], "dict_checker:unclear"),  # and here it does not
     ],
 )
 def test_lists_of_dicts_are_compared_by_position(

@@ -90,6 +90,11 @@ def test_types_inside_lists_and_dicts_are_converted_too() -> None:
     assert shown["place"]["properties"]["at"]["properties"]["x"]["type"] == "number"
 
 
+def test_items_are_left_alone_beside_properties() -> None:
+    shown = schema_of(p={"type": "dict", "properties": {}, "items": {"type": "float"}})
+    assert shown["p"]["items"] == {"type": "float"}
+
+
 def test_the_docs_themselves_stay_as_they_are() -> None:
     """The checker reads them after the model was shown the tools."""
     original = doc(p={"type": "float", "description": "d"})

@@ -8,6 +8,7 @@ the same verdict and the same error type, on right answers and on wrong ones.
 from __future__ import annotations
 
 import ast
+import asyncio
 import copy
 import json
 import random
@@ -15,6 +16,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -23,11 +25,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from formosa.engines.scripted import ScriptedEngine
+from formosa.engines.templated import TemplatedChat
 from formosa.evals.bfcl.checker import NOT_CALLS, check, is_calls
 from formosa.evals.bfcl.docs import tools
 from formosa.evals.bfcl.items import CATEGORIES, WHEEL, BfclItem, load
 from formosa.evals.bfcl.values import TYPES
 from formosa.evals.bfcl.verdict import DATA_ERROR
+from formosa.evals.registry import load_task
+from formosa.evals.run import run_task
+from formosa.results.metrics import Outcomes, outcomes
 from formosa.wheels import fetch_member
 
 AST_CATEGORIES = tuple(category for category in CATEGORIES if category != "irrelevance")
@@ -236,6 +243,27 @@ def test_accepted_answers_are_right(items: list[BfclItem], choose: Callable[...,
         ).ok
     }
     assert failed == {}
+
+
+def test_a_model_that_knows_all_answers_scores_full_marks_through_the_whole_runner(
+    tmp_path: Path,
+) -> None:
+    """Real questions: tools into the prompt, the reply parsed, decoded, judged and logged."""
+    task = load_task("bfcl-parallel-multiple")
+    known = {one.content.messages[-1].content: one.content for one in task.samples}
+
+    def say(prompt: str) -> str:
+        [item] = [item for question, item in known.items() if question in prompt]
+        calls = [
+            {"name": name, "arguments": arguments}
+            for call in right_calls(item, first, dots=False)
+            for name, arguments in call.items()
+        ]
+        return "\n".join(f"<tool_call>\n{json.dumps(call)}\n</tool_call>" for call in calls)
+
+    model = TemplatedChat(ScriptedEngine(say, chunk=50))
+    log = asyncio.run(run_task(task, model, tmp_path / "log.jsonl", limit=25))
+    assert outcomes(log, "ast") == Outcomes(25, 0, 0, 0, 0)
 
 
 # --- mutations -----------------------------------------------------------------------------------

@@ -39,4 +39,6 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
 def show(value: Any) -> str:
     """A value in Python's spelling, cut where it is long or deep (a model may write anything)."""
+    if type(value) is str and len(value) < 60:
+        return repr(value)  # reprlib takes ten times as long, and most details are never read
     return _SHORT.repr(value)

@@ -5,7 +5,7 @@ Knows one call at a time and how several questions are joined. Roles and kinds a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ class Asked:
     draws: Mapping[str, Draw]
     literal_start: bool = False  # the text begins with our words, not with a value
 
-    def call(self, style: str, language: str, id: str = "") -> ToolCall:
+    def call(self, style: str, id: str = "") -> ToolCall:
         """The call that answers the question: arguments in the order of the schema."""
         values: dict[str, Any] = {}
         for item in self.spec.parameters:
@@ -37,7 +37,7 @@ class Asked:
             for name in outer:
                 where = where.setdefault(name, {})
             where[last] = self.draws[item.name].value
-        return ToolCall.of(self.spec.tool(language, style).name, values, id)
+        return ToolCall.of(self.spec.styled_name(style), values, id)
 
     def values(self) -> dict[str, Any]:
         return {name: draw.value for name, draw in self.draws.items()}
@@ -65,7 +65,7 @@ def ask(
     way = ways[scene.rng.randrange(len(ways))]
     parts = choose(way, scene.rng, required=spec.required, drop=drop, optional=optional)
     draws = dict(fixed or {})
-    text = "".join(
+    text = _joined(
         part if isinstance(part, str) else _draw(spec, part, scene, draws).text for part in parts
     )
     for item in spec.parameters:  # what follows from another value is in no question
@@ -82,6 +82,16 @@ def _draw(spec: ToolSpec, hole: Hole, scene: Scene, draws: dict[str, Draw]) -> D
             raise ValueError(f"{spec.name}: {hole.name} is an object and has no words")
         draws[hole.name] = slot.draw(scene)
     return draws[hole.name]
+
+
+def _joined(texts: Iterable[str]) -> str:
+    """The texts one after the other; two numbers don't run into one."""
+    whole = ""
+    for text in texts:
+        if whole[-1:].isdecimal() and text[:1].isdecimal():
+            whole += " "
+        whole += text
+    return whole
 
 
 def _tidy(text: str) -> str:
@@ -105,8 +115,8 @@ def ask_several(
     form = forms[scene.rng.randrange(len(forms))]
     if form == "vary":
         return _vary(spec, scene, ways, count)
-    if form == "more" and spec.more:
-        first = ask(spec, scene, ways, optional=0.0)
+    first = ask(spec, scene, ways, optional=0.0) if form == "more" else None
+    if first and spec.more and not set(first.text[:-1]) & set(".?。？"):  # one sentence
         asked, text = [first], first.text.rstrip(ENDINGS)
         ending = first.text[len(text) :]
         more = spec.more[1 if scene.zh else 0]
@@ -154,7 +164,7 @@ def _vary(
             texts.append(join_words([item[spec.vary].text for item in varied], zh=scene.zh))
         else:
             texts.append(_draw(spec, part, scene, shared).text)
-    text = _tidy("".join(texts))
+    text = _tidy(_joined(texts))
     return text, [Asked(spec, text, {**shared, **item}) for item in varied]
 
 

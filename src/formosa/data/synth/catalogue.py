@@ -26,7 +26,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -100,11 +100,16 @@ class ToolSpec:
         return tuple(item.name for item in self.parameters if item.required and item.slot)
 
     @property
+    def optional(self) -> tuple[str, ...]:
+        """The names of the parameters that need not be given."""
+        return tuple(item.name for item in self.parameters if not item.required)
+
+    @property
     def held_out(self) -> bool:
-        """Whether the whole tool belongs to the held-out split: about one in ten, for ever."""
+        """Whether the whole tool belongs to the held-out split: about one in nine, for ever."""
         if self.general or self.name in ALWAYS_TRAINED:
             return False
-        return hashlib.sha256(self.name.encode()).digest()[0] % 10 == 0
+        return hashlib.sha256(self.name.encode()).digest()[0] % 9 == 0
 
     def wordings(self, language: str, *, held_out: bool) -> tuple[Wording, ...]:
         """The ways of asking of one split: the last way is kept back from training."""
@@ -116,11 +121,19 @@ class ToolSpec:
     def parameter(self, name: str) -> Parameter:
         return next(item for item in self.parameters if item.name == name)
 
-    def tool(self, language: str, style: str = "") -> Tool:
-        """The tool as a model sees it; `style` is one of STYLES."""
+    def styled_name(self, style: str) -> str:
+        return f"{self.domain}_{self.name}" if style == "module" else styled(self.name, style)
+
+    def tool(self, language: str, style: str = "", without: Collection[str] = ()) -> Tool:
+        """The tool as a model sees it; `style` is one of STYLES.
+
+        Parameters named in `without` are not shown: a tool need not offer all that it could.
+        """
         properties: dict[str, Any] = {}
         required: list[str] = []
         for item in self.parameters:
+            if item.name in without:
+                continue
             names = [styled(part, style) for part in item.name.split(".")]
             schema = item.slot.schema() if item.slot else {"type": "object", "properties": {}}
             ordered = {"type": schema["type"], "description": item.doc.of(language), **schema}
@@ -137,8 +150,7 @@ class ToolSpec:
             if item.required:
                 needed.append(names[-1])
         parameters = {"type": "object", "properties": properties, "required": required}
-        name = f"{self.domain}_{self.name}" if style == "module" else styled(self.name, style)
-        return Tool.of(name, self.doc.of(language), parameters)
+        return Tool.of(self.styled_name(style), self.doc.of(language), parameters)
 
 
 STYLES = ("", "camel", "module")

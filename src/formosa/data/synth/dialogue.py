@@ -3,7 +3,7 @@
 single             one call, one tool offered
 multiple           one call, 2 to 5 tools offered
 parallel           2 to 4 calls of one tool
-parallel_multiple  2 to 4 calls of different tools
+parallel_multiple  2 or 3 calls of different tools
 irrelevant         tools offered, none fits: a short honest reply
 missing            a required argument is missing: the assistant asks for it
 answer             calls, their results by id, and an answer made from them
@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from formosa.chat.message import Message, Tool, json_text
@@ -45,13 +45,14 @@ class Stage:
     turn: int  # counts through the tools, so that all of them are used
     style: str = ""
     docs: str = "en"
+    used: dict[str, set[str]] = field(default_factory=dict)  # tool → parameters of its calls
 
     @classmethod
     def of(cls, rng: random.Random, language: str, *, held_out: bool, turn: int) -> Stage:
         stage = cls(Scene(rng, language), held_out, turn)
         stage.style = STYLES[(0, 0, 0, 0, 1, 1, 2)[rng.randrange(7)]]
         # English questions see English docs; zh-TW questions see either.
-        stage.docs = "zh-TW" if language == "zh-TW" and rng.random() < 0.5 else "en"
+        stage.docs = "zh-TW" if language == "zh-TW" and rng.random() < 0.35 else "en"
         return stage
 
     @property
@@ -103,15 +104,30 @@ class Stage:
         chosen: list[ToolSpec] = []
         while len(chosen) < count:
             options = near if near and self.chance(0.5) else specs
-            spec = self.pick(options)
+            # Of two, the smaller: what is offered beside the tool is most of a row's tokens.
+            spec = min(self.pick(options), self.pick(options), key=lambda s: len(s.parameters))
             if spec.group not in {item.group for item in chosen}:
                 chosen.append(spec)
         return chosen
 
     def tools(self, specs: Sequence[ToolSpec]) -> tuple[Tool, ...]:
+        """The offered tools, shuffled. Some optional parameters that nobody used are not shown:
+        a tool has many faces then, and a row fewer tokens."""
         shuffled = list(specs)
         self.rng.shuffle(shuffled)
-        return tuple(spec.tool(self.docs, self.style) for spec in shuffled)
+        return tuple(
+            spec.tool(
+                self.docs,
+                self.style,
+                [
+                    name
+                    for name in spec.optional
+                    if name not in self.used.get(spec.name, ())
+                    and self.chance(0.35 if spec.name in self.used else 0.7)
+                ],
+            )
+            for spec in shuffled
+        )
 
     def user(self, text: str) -> Message:
         """The user's message, now and then with a friendly word before it."""
@@ -120,11 +136,11 @@ class Stage:
         return Message("user", text)
 
     def calls(self, asked: Sequence[Asked]) -> Message:
+        for item in asked:
+            self.used.setdefault(item.spec.name, set()).update(item.draws)
         return Message(
             "assistant",
-            tool_calls=tuple(
-                item.call(self.style, self.docs, f"call_{i}") for i, item in enumerate(asked)
-            ),
+            tool_calls=tuple(item.call(self.style, f"call_{i}") for i, item in enumerate(asked)),
         )
 
     def turns(self, messages: Sequence[Message], specs: Sequence[ToolSpec]) -> Turns:
@@ -143,7 +159,7 @@ def single(stage: Stage) -> Turns:
 def multiple(stage: Stage) -> Turns:
     spec = stage.target()
     asked = ask(spec, stage.scene, stage.ways(spec))
-    offered = [spec, *stage.others([spec], stage.pick((1, 1, 2, 2, 3, 4)))]
+    offered = [spec, *stage.others([spec], stage.pick((1, 1, 1, 2, 2, 3)))]
     return stage.turns([stage.user(asked.text), stage.calls([asked])], offered)
 
 
@@ -158,7 +174,7 @@ def parallel(stage: Stage) -> Turns:
 
 def parallel_multiple(stage: Stage) -> Turns:
     text, asked, specs = _different(stage, stage.target())
-    offered = [*specs, *stage.others(specs, stage.pick((0, 0, 1, 1, 2)))]
+    offered = [*specs, *stage.others(specs, stage.pick((0, 0, 0, 1, 1)))]
     return stage.turns([stage.user(text), stage.calls(asked)], offered)
 
 
@@ -167,13 +183,15 @@ def _different(
     first: ToolSpec,
     fits: Callable[[ToolSpec], bool] = lambda spec: True,
 ) -> tuple[str, list[Asked], list[ToolSpec]]:
-    """One question for 2 to 4 tools; a fifth of them is "weather here, and search for that"."""
+    """One question for 2 or 3 tools; a quarter of them is "weather here, and search for that"."""
     named = {spec.name: spec for spec in catalogue()}
-    if stage.chance(0.2):
+    if stage.chance(0.25):
         specs = [named["get_weather"], named["search"]]
+        if stage.chance(0.2):
+            specs.reverse()
     else:
         specs = [first]
-        count = stage.pick((2, 2, 2, 2, 3))
+        count = stage.pick((2, 2, 2, 2, 2, 3))
         while len(specs) < count:
             spec = stage.pick(stage.pool(fits))
             if spec.group not in {item.group for item in specs}:

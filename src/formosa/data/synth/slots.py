@@ -232,9 +232,10 @@ class Several:
         values = [draw.value for draw in draws]
         if isinstance(self.slot, Number):
             texts = [str(value) for value in values]
+            if self.low == self.high:  # a point
+                return Draw(values, f"({', '.join(texts)})")
             if scene.rng.random() < 0.4:
-                return Draw(values, f"({', '.join(texts)})" if scene.rng.random() < 0.2
-                            else f"[{', '.join(texts)}]")  # fmt: skip
+                return Draw(values, f"[{', '.join(texts)}]")
         else:
             texts = [draw.text for draw in draws]
         return Draw(values, join_words(texts, zh=scene.zh))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 from importlib import resources
+from itertools import product
 from typing import Any
 
 import yaml
@@ -44,11 +45,27 @@ def word_list(name: str) -> tuple[Word, ...]:
         ValueError: there is no such list.
     """
     lists = _lists()
-    if name not in lists or name == "attributes":
+    if name not in lists or not isinstance(lists[name], list):
         raise ValueError(f"no slot or word list {name!r}")
     heads = lists["attributes"].get(name, [])
     entries = []
     for line in lists[name]:
         en, zh, *rest = (part.strip() for part in line.split(" | "))
         entries.append(Word(en, zh, dict(zip(heads, rest, strict=True))))
+    if f"made_{name}" in lists:
+        entries += _made(lists[f"made_{name}"])
     return tuple(entries)
+
+
+def _made(rule: dict[str, Any]) -> list[Word]:
+    """Words put together from pieces; each gets the next of the facts."""
+    facts = [line.split(" | ") for line in rule["facts"]]
+    words = []
+    for i, pieces in enumerate(product(*rule["pieces"])):
+        pairs = [piece.split(" | ") for piece in pieces]
+        en, zh = (
+            rule[key].format(*(pair[n] for pair in pairs)) for n, key in enumerate(("en", "zh"))
+        )
+        fact = facts[i % len(facts)]
+        words.append(Word(en, zh, {"fact_en": fact[0], "fact_zh": fact[1]}))
+    return words

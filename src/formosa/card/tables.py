@@ -242,6 +242,7 @@ def training(ledger: Ledger) -> str:
             ("方法 Method", ("method",)),
             ("LoRA", ("lora",)),
             ("筆數 Rows", ("rows",)),
+            ("捨棄 Dropped", ("dropped",)),
             ("詞元 Tokens", ("tokens",)),
             ("計入損失的詞元 Trained tokens", ("trained_tokens",)),
             ("步數 Steps", ("steps",)),

@@ -199,7 +199,7 @@ recorded = {results}
 
 
 def run_tool(name: str, arguments: dict) -> str:
-    return recorded[name]
+    return recorded.get(name, f"no tool is called {{name}}")
 """
 
 _ASK = """\

@@ -58,9 +58,8 @@ def serve(
 
     def _curl(url: str) -> str:
         key = " -H 'Authorization: Bearer '$FORMOSA_SERVE_API_KEY" if api_key else ""
-        body = (
-            '{"messages": [{"role": "user", "content": "你好，請介紹台北。"}], "max_tokens": 100}'
-        )
+        question = '[{"role": "user", "content": "你好，請介紹台北。"}]'
+        body = f'{{"messages": {question}, "temperature": 0, "max_tokens": 100}}'
         return f"curl {url}/chat/completions -H 'Content-Type: application/json'{key} -d '{body}'"
 
     run_server({served: chat}, host=host, port=port, api_key=api_key, started=started)

@@ -54,7 +54,7 @@ class Endpoint:
         self, path: str, body: Mapping[str, Any] | None = None
     ) -> AsyncGenerator[httpx2.Response, None]:
         """An answer with status 200, its body not read yet."""
-        client = self._clients.get()
+        client = await self._clients.get()
         url = path if path.startswith("http") else self.url + path
         try:
             response = await self._send(client, url, body)
@@ -72,7 +72,7 @@ class Endpoint:
     async def _send(
         self, client: httpx2.AsyncClient, url: str, body: Mapping[str, Any] | None
     ) -> httpx2.Response:
-        attempts = stamina.retry_context(on=_wait_before_again, attempts=ATTEMPTS, timeout=None)
+        attempts = stamina.retry_context(on=wait_before_again, attempts=ATTEMPTS, timeout=None)
         response: httpx2.Response | None = None
         try:
             async for attempt in attempts:
@@ -142,7 +142,7 @@ def _checked(base_url: str) -> tuple[str, str]:
     return clean, parts.netloc
 
 
-def _wait_before_again(error: Exception) -> bool | float:
+def wait_before_again(error: Exception) -> bool | float:
     """Whether a failed request is sent again, and after how many seconds."""
     if isinstance(error, httpx2.HTTPStatusError):
         asked = error.response.headers.get("retry-after", "")

@@ -21,29 +21,40 @@ WORDS = 500  # characters of a server's own words that go into an error
 
 
 class LoopClients:
-    """One `AsyncClient` for each event loop that asks.
+    """One `AsyncClient` for each event loop that asks, closed when that loop ends.
 
     A connection belongs to the loop that opened it, and an engine may be used from the server's
-    thread and from an `asyncio.run` beside it.
+    thread and from one `asyncio.run` after another.
     """
 
     def __init__(self, make: Callable[[], httpx2.AsyncClient]) -> None:
         self._make = make
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient] = (
-            WeakKeyDictionary()
-        )
+        self._clients: WeakKeyDictionary[
+            asyncio.AbstractEventLoop, tuple[httpx2.AsyncClient, AsyncGenerator[None, None]]
+        ] = WeakKeyDictionary()
 
-    def get(self) -> httpx2.AsyncClient:
+    async def get(self) -> httpx2.AsyncClient:
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            self._clients[loop] = self._make()
-        return self._clients[loop]
+            client = self._make()
+            # A loop that ends closes the generators that began on it: that closes the client.
+            keeper = _closing(client)
+            self._clients[loop] = client, keeper
+            await anext(keeper)
+        return self._clients[loop][0]
 
     async def aclose(self) -> None:
-        """Close the connections of this loop; those of loops that have ended are gone already."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        """Close the connections of this loop."""
+        found = self._clients.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            await found[1].aclose()
+
+
+async def _closing(client: httpx2.AsyncClient) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await client.aclose()
 
 
 async def sse_objects(

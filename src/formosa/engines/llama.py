@@ -75,7 +75,7 @@ class LlamaEngine:
         self._server: Any = _start(path, context, slots, threads, self.api_key)
         self.base_url: str = self._server.listening_address
         headers = {"authorization": f"Bearer {self.api_key}"}
-        # No connection is kept: one that is idle when its loop ends could never be closed.
+        # No connection is kept: each would hold one of llama.cpp's few HTTP threads.
         # No proxy either (trust_env): the words stay on this machine.
         self._clients = LoopClients(
             lambda: httpx2.AsyncClient(
@@ -128,7 +128,8 @@ class LlamaEngine:
             return
         body = {"prompt": ids, "n_predict": wanted, "stream": True, **_sampling(sampling)}
         try:
-            async with self._client().stream("POST", "/completion", json=body) as response:
+            client = await self._client()
+            async with client.stream("POST", "/completion", json=body) as response:
                 if response.status_code != 200:
                     text = (await response.aread()).decode(errors="replace")
                     raise error_from(text, who="llama.cpp", status=response.status_code)
@@ -167,7 +168,7 @@ class LlamaEngine:
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            response = await self._client().post(path, json=body)
+            response = await (await self._client()).post(path, json=body)
         except httpx2.HTTPError as error:
             raise EngineError(f"llama.cpp broke off: {type(error).__name__}: {error}") from error
         if response.status_code != 200:
@@ -180,10 +181,10 @@ class LlamaEngine:
         await self._clients.aclose()
         self._server = None  # the last reference: joins llama.cpp's threads, memory comes back
 
-    def _client(self) -> httpx2.AsyncClient:
+    async def _client(self) -> httpx2.AsyncClient:
         if self._server is None:
             raise EngineError(f"{self._info.name} was closed.")
-        return self._clients.get()
+        return await self._clients.get()
 
 
 def _sampling(sampling: Sampling) -> dict[str, Any]:

@@ -1,0 +1,240 @@
+"""llama.cpp with real weights: what it is told, what it says, how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from formosa.chat.message import Message
+from formosa.engines.llama import LlamaEngine, usable_cores
+from formosa.engines.open import open_chat
+from formosa.engines.protocol import ChatRequest, Piece, Sampling
+from formosa.errors import ContextError, EngineError, ModelError, UserError
+from formosa.models import resolve
+
+CONTEXT = 120
+PROMPT = "<|im_start|>user\nSay hi.<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.fixture(scope="module")
+def path() -> Path:
+    return resolve("smollm2-135m").path
+
+
+@pytest.fixture(scope="module")
+def engine(path: Path) -> Iterator[LlamaEngine]:
+    made = LlamaEngine(path, context=CONTEXT, slots=2)
+    yield made
+    asyncio.run(made.aclose())
+
+
+def generate(engine: LlamaEngine, prompt: str = PROMPT, **sampling: Any) -> list[Piece]:
+    async def collect() -> list[Piece]:
+        return [piece async for piece in engine.generate(prompt, Sampling(**sampling))]
+
+    return asyncio.run(collect())
+
+
+def text_of(pieces: list[Piece]) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+@pytest.mark.model
+def test_info_says_what_a_log_needs(engine: LlamaEngine, path: Path) -> None:
+    info = engine.info
+    assert (info.name, info.context, info.path) == ("smollm2-135m", CONTEXT, str(path))
+    assert info.details["engine"] == "llama.cpp"
+    assert info.details["quantisation"] == "Q4_1"
+    assert info.details["threads"] == usable_cores()
+    assert info.details["version"].startswith("xllamacpp 20")
+
+
+@pytest.mark.model
+def test_the_template_of_the_file_is_the_template(engine: LlamaEngine) -> None:
+    template = engine.info.template
+    assert template is not None
+    assert template.stop == "<|im_end|>"
+    assert not template.native
+    assert template.prompt([Message("user", "Say hi.")]).endswith(PROMPT)
+
+
+@pytest.mark.model
+def test_control_tokens_in_a_prompt_are_single_tokens(engine: LlamaEngine) -> None:
+    assert asyncio.run(engine.tokenize("<|im_start|><|im_end|>")) == [1, 2]
+    assert engine.family == "chatml"
+
+
+@pytest.mark.model
+def test_the_reply_ends_before_the_stop_token_and_does_not_show_it(engine: LlamaEngine) -> None:
+    pieces = generate(engine)
+    assert pieces[-1].finish == "stop"
+    assert "<|im_end|>" not in text_of(pieces)
+
+
+@pytest.mark.model
+def test_the_context_is_used_up_to_the_last_token(engine: LlamaEngine) -> None:
+    ids = asyncio.run(engine.tokenize("Once upon a time"))
+    last = generate(engine, "Once upon a time")[-1]
+    assert last.finish == "length"
+    assert last.usage is not None
+    assert last.usage.completion == CONTEXT - len(ids)
+    with pytest.raises(ContextError) as caught:
+        generate(engine, "Once upon a time", max_tokens=CONTEXT - len(ids) + 1)
+    assert str(CONTEXT) in str(caught.value)
+
+
+@pytest.mark.model
+def test_a_seed_repeats_a_sampled_reply_and_another_changes_it(engine: LlamaEngine) -> None:
+    same = {text_of(generate(engine, temperature=1.5, seed=7, max_tokens=12)) for _ in range(2)}
+    other = text_of(generate(engine, temperature=1.5, seed=8, max_tokens=12))
+    assert len(same) == 1
+    assert other not in same
+
+
+@pytest.mark.model
+def test_cutting_to_one_candidate_is_greedy_whichever_way_it_is_said(engine: LlamaEngine) -> None:
+    """Shows that each cut reaches llama.cpp, and that none is there unasked: at temperature 3
+    its own defaults would already hide the difference."""
+    greedy = text_of(generate(engine, max_tokens=10))
+    for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"min_p": 1.0}):
+        assert text_of(generate(engine, max_tokens=10, temperature=3.0, seed=1, **cut)) == greedy
+    free = text_of(generate(engine, max_tokens=10, temperature=3.0, seed=1))
+    assert free != greedy
+
+
+@pytest.mark.model
+def test_a_repeated_prompt_comes_from_the_cache(engine: LlamaEngine) -> None:
+    prompt = PROMPT.replace("hi", "something that was never said before")
+    first, second = (generate(engine, prompt, max_tokens=2)[-1].usage for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert second.cached > first.cached
+
+
+@pytest.mark.model
+def test_the_port_is_guarded_by_a_key(engine: LlamaEngine) -> None:
+    with httpx2.Client() as http:
+        answer = http.post(f"{engine.base_url}/completion", json={"prompt": "a", "n_predict": 1})
+    assert answer.status_code == 401
+
+
+@pytest.mark.model
+def test_leaving_early_frees_the_slot_for_the_next_one(path: Path) -> None:
+    """With one slot, a reply that went on unread would keep the second one waiting."""
+    engine = LlamaEngine(path, context=8192)
+
+    async def leave_and_ask() -> list[Piece]:
+        pieces = engine.generate("Once upon a time", Sampling(max_tokens=8000))
+        async for _ in pieces:
+            break
+        await pieces.aclose()
+        return [piece async for piece in engine.generate(PROMPT, Sampling(max_tokens=2))]
+
+    async def bounded() -> list[Piece]:
+        return await asyncio.wait_for(leave_and_ask(), timeout=40)  # 8000 tokens take minutes
+
+    assert asyncio.run(bounded())[-1].finish == "length"
+    asyncio.run(engine.aclose())
+
+
+@pytest.mark.model
+def test_an_engine_that_was_closed_says_so_and_closes_again(path: Path) -> None:
+    engine = LlamaEngine(path, context=64, name="mine")
+
+    async def close() -> None:
+        pieces = engine.generate("Once upon a time", Sampling())
+        await anext(pieces)
+        await engine.aclose()
+        with pytest.raises(EngineError, match="broke off"):
+            async for _ in pieces:
+                pass
+        await engine.aclose()
+        with pytest.raises(EngineError, match="mine was closed"):
+            await engine.tokenize("a")
+
+    asyncio.run(close())
+
+
+@pytest.mark.model
+def test_a_file_that_is_cut_off_is_one_sentence_with_llama_cpps_reason(
+    path: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.gguf"
+    with path.open("rb") as whole:
+        cut.write_bytes(whole.read(20_000_000))
+    with pytest.raises(ModelError, match="not within the file bounds") as caught:
+        LlamaEngine(cut)
+    assert "fetch it again" in caught.value.hint
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.model
+def test_llama_cpp_writes_nothing_on_standard_error(path: Path) -> None:
+    """Its log would drown what our commands say."""
+    code = (
+        "import asyncio, sys; from pathlib import Path; "
+        "from formosa.engines.llama import LlamaEngine; "
+        "e = LlamaEngine(Path(sys.argv[1]), context=64); asyncio.run(e.aclose())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_file_that_is_missing_or_something_else_never_reaches_llama_cpp(tmp_path: Path) -> None:
+    other = tmp_path / "notes.gguf"
+    other.write_text("hello")
+    with pytest.raises(ModelError, match="not a GGUF file"):
+        LlamaEngine(other)
+    with pytest.raises(ModelError, match="There is no file"):
+        LlamaEngine(tmp_path / "none.gguf")
+
+
+# -- open_chat -------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+def test_a_name_becomes_something_that_answers() -> None:
+    said: list[str] = []
+    chat = open_chat("smollm2-135m", context=256, say=said.append)
+    request = ChatRequest((Message("user", "Say hi."),), sampling=Sampling(max_tokens=5))
+    assert asyncio.run(chat.reply(request)).text
+    assert chat.info.sha256 == resolve("smollm2-135m").sha256()
+    assert any("knows no tools" in line for line in said)
+    asyncio.run(chat.aclose())
+
+
+@pytest.mark.model
+def test_a_family_replaces_the_models_own_template() -> None:
+    said: list[str] = []
+    chat = open_chat("smollm2-135m", context=256, template="chatml", say=said.append)
+    assert chat.info.template is not None
+    assert chat.info.template.native
+    assert said == []
+    asyncio.run(chat.aclose())
+
+
+def test_an_address_means_a_server() -> None:
+    chat = open_chat("m", base_url="http://127.0.0.1:9/v1", api_key="k")
+    assert chat.info.name == "m"
+    with pytest.raises(UserError, match="remote server"):
+        open_chat("m", base_url="http://127.0.0.1:9/v1", template="chatml")
+
+
+def test_an_unknown_family_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(UserError) as caught:
+        open_chat("smollm2-135m", template="chatgpt")
+    assert "chatml" in caught.value.hint
+
+
+def test_a_checkpoint_is_no_file_for_llama_cpp(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError) as caught:
+        open_chat(str(tmp_path))
+    assert "formosa export gguf" in caught.value.hint

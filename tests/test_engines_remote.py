@@ -1,0 +1,427 @@
+"""Servers of others: what they answer, refuse, forget and break off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+import stamina
+
+from formosa.chat.message import Message, Tool, ToolCall
+from formosa.chat.parser import Delta
+from formosa.engines.endpoint import wait_before_again
+from formosa.engines.http import error_from
+from formosa.engines.protocol import ChatEvent, ChatRequest, Finished, Piece, Sampling, Usage
+from formosa.engines.remote import RemoteChat, RemoteText
+from formosa.errors import ContextError, EngineError, FormosaError, UserError
+
+ASKED = ChatRequest((Message("user", "hi"),), sampling=Sampling(max_tokens=9))
+TOOL = Tool.of("search", "", {"type": "object"})
+Answer = Callable[[httpx2.Request], httpx2.Response]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting() -> Iterator[None]:
+    with stamina.set_testing(True, attempts=3):
+        yield
+
+
+def chat(answer: Answer, **options: Any) -> RemoteChat:
+    transport = httpx2.MockTransport(answer)
+    return RemoteChat("http://box:1/v1", transport=transport, **{"model": "m", **options})
+
+
+def text(answer: Answer, **options: Any) -> RemoteText:
+    transport = httpx2.MockTransport(answer)
+    return RemoteText("http://box:1/v1", transport=transport, **{"model": "m", **options})
+
+
+def sse(*events: Any, done: bool = True) -> httpx2.Response:
+    data = [json.dumps(event, ensure_ascii=False) for event in events] + ["[DONE]"] * done
+    body = "".join(f"data: {item}\n\n" for item in data).encode()
+    return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+
+
+def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields, "finish_reason": finish}]}
+
+
+def streamed(model: RemoteChat, request: ChatRequest = ASKED) -> list[ChatEvent]:
+    async def collect() -> list[ChatEvent]:
+        return [event async for event in model.stream(request)]
+
+    return asyncio.run(collect())
+
+
+def continued(engine: RemoteText, sampling: Sampling) -> list[Piece]:
+    async def collect() -> list[Piece]:
+        return [piece async for piece in engine.generate("Once", sampling)]
+
+    return asyncio.run(collect())
+
+
+# -- chat ------------------------------------------------------------------------------------
+
+
+def test_the_request_says_what_was_asked_and_nothing_else() -> None:
+    seen: list[Any] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append((json.loads(request.content), request.headers.get("authorization")))
+        return httpx2.Response(200, json={"choices": [{"message": {"content": "hi"}}]})
+
+    sampling = Sampling(temperature=0, top_k=4, seed=1, stop=("x",))
+    request = ChatRequest(ASKED.messages, (TOOL,), sampling, {"enable_thinking": False})
+    asyncio.run(chat(answer, api_key="sk-1").reply(request))
+    body, key = seen[0]
+    assert body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [TOOL.to_openai()],
+        "temperature": 0,
+        "top_k": 4,
+        "seed": 1,
+        "stop": ["x"],
+        "chat_template_kwargs": {"enable_thinking": False},
+    }
+    assert key == "Bearer sk-1"
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_both_names_of_reasoning_are_read(field: str) -> None:
+    """vLLM renamed the field; llama.cpp and others did not."""
+    whole = {"choices": [{"message": {"content": "4", field: "2+2"}, "finish_reason": "stop"}]}
+    reply = asyncio.run(chat(lambda _: httpx2.Response(200, json=whole)).reply(ASKED))
+    assert reply.message == Message("assistant", "4", reasoning="2+2")
+
+    parts = sse(delta(**{field: "2+"}), delta(**{field: "2"}), delta(content="4"), delta("stop"))
+    assert streamed(chat(lambda _: parts)) == [
+        Delta("reasoning", "2+"),
+        Delta("reasoning", "2"),
+        Delta("content", "4"),
+        Finished(reply),
+    ]
+
+
+def call_piece(index: int | None, id: str = "", name: str = "", arguments: Any = "") -> Any:
+    piece: dict[str, Any] = {"function": {"name": name, "arguments": arguments}}
+    piece |= {"id": id} if id else {}
+    piece |= {} if index is None else {"index": index}
+    return delta(tool_calls=[piece])
+
+
+WANTED = (ToolCall("one", '{"x": 1}', "a"), ToolCall("two", "{}", "b"))
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [
+            call_piece(0, "a", "one"),
+            call_piece(0, arguments='{"x"'),
+            call_piece(0, arguments=": 1}"),
+            call_piece(1, "b", "two"),
+        ],
+        [call_piece(0, "a", "one", '{"x": 1}'), call_piece(1, "b", "two", "{}")],
+        [
+            call_piece(None, "a", "one"),
+            call_piece(None, arguments='{"x": 1}'),
+            call_piece(None, "b", "two"),
+        ],
+        [call_piece(0, "a", "one", {"x": 1}), call_piece(1, "b", "two")],
+        [delta(tool_calls=[
+            {"index": 0, "id": "a", "function": {"name": "one", "arguments": '{"x": 1}'}},
+            {"index": 1, "id": "b", "function": {"name": "two"}},
+        ])],
+    ],
+    ids=["vLLM", "whole", "no index", "object", "one delta"],
+)  # fmt: skip
+def test_pieces_of_calls_become_whole_calls(pieces: list[Any]) -> None:
+    events = streamed(chat(lambda _: sse(*pieces, delta("tool_calls"))))
+    assert tuple(event for event in events if isinstance(event, ToolCall)) == WANTED
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.reply.message.tool_calls == WANTED
+    assert last.reply.finish == "tool_calls"
+
+
+def test_a_call_is_handed_over_when_the_next_one_begins() -> None:
+    parts = [call_piece(0, "a", "one"), call_piece(1, "b", "two"), delta(content="later")]
+    events = streamed(chat(lambda _: sse(*parts, delta("tool_calls"))))
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["ToolCall", "Delta", "ToolCall", "Finished"]
+
+
+def test_calls_mean_tool_calls_whatever_the_server_says() -> None:
+    """A named tool_choice makes vLLM say `stop`; several servers say it always."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"content": None, "tool_calls": [call]}
+    body = {"choices": [{"message": message, "finish_reason": "stop"}]}
+    reply = asyncio.run(chat(lambda _: httpx2.Response(200, json=body)).reply(ASKED))
+    assert reply.finish == "tool_calls"
+
+
+def test_a_reply_with_broken_arguments_is_kept_for_whoever_judges_it() -> None:
+    """A benchmark counts it as wrong; an exception would count it as failed."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x'}}
+    body = {"choices": [{"message": {"tool_calls": [call]}, "finish_reason": "length"}]}
+    reply = asyncio.run(chat(lambda _: httpx2.Response(200, json=body)).reply(ASKED))
+    assert reply.message.tool_calls == (ToolCall("f", '{"x', "a"),)
+    assert reply.finish == "length"
+
+
+def test_usage_is_read_from_the_chunk_without_choices() -> None:
+    usage = {
+        "prompt_tokens": 7,
+        "completion_tokens": 2,
+        "prompt_tokens_details": {"cached_tokens": 5},
+    }
+    parts = sse(delta(content="hi"), delta("stop"), {"choices": [], "usage": usage})
+    last = streamed(chat(lambda _: parts))[-1]
+    assert isinstance(last, Finished)
+    assert last.reply.usage == Usage(7, 2, 5)
+
+
+def test_line_separators_inside_a_text_do_not_cut_it() -> None:
+    """U+2028 is a line break to `str.splitlines`, and plain text to JSON."""
+    parts = sse(delta(content="a\u2028b\x85c"), delta("stop"))
+    assert streamed(chat(lambda _: parts))[0] == Delta("content", "a\u2028b\x85c")
+
+
+def test_the_only_model_of_a_server_needs_no_name() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/models":
+            return httpx2.Response(200, json={"data": [{"id": "only"}]})
+        assert json.loads(request.content)["model"] == "only"
+        return httpx2.Response(200, json={"choices": [{"message": {"content": "hi"}}]})
+
+    model = chat(answer, model=None)
+    asyncio.run(model.reply(ASKED))
+    assert model.info.name == "only"
+
+
+def test_several_models_must_be_told_apart() -> None:
+    models = httpx2.Response(200, json={"data": [{"id": "a"}, {"id": "b"}]})
+    with pytest.raises(UserError, match="2 models: a, b"):
+        asyncio.run(chat(lambda _: models, model=None).reply(ASKED))
+
+
+# -- errors ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (httpx2.Response(200, text="<html>"), "JSON object"),
+        (httpx2.Response(200, json=[1]), "JSON object"),
+        (httpx2.Response(200, json={}), "without a choice"),
+        (httpx2.Response(200, json={"choices": [{}]}), "without a message"),
+        (httpx2.Response(404, json={"error": {"message": "no such model"}}), "no such model"),
+        (httpx2.Response(401, json={"detail": "who are you"}), "401.*who are you"),
+        (httpx2.Response(400, text="plain words"), "plain words"),
+        (httpx2.Response(400, json={"error": "just text"}), "just text"),
+        (httpx2.Response(418), "without a word"),
+    ],
+)
+def test_what_a_server_answers_instead_is_one_sentence(
+    response: httpx2.Response, words: str
+) -> None:
+    with pytest.raises(EngineError, match=words):
+        asyncio.run(chat(lambda _: response).reply(ASKED))
+
+
+def test_a_key_is_in_no_error() -> None:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(500, json={"error": {"message": "broke"}})
+
+    with pytest.raises(EngineError) as caught:
+        asyncio.run(chat(answer, api_key="sk-secret").reply(ASKED))
+    shown = [caught.value, caught.value.__cause__, caught.value.__context__]
+    assert "sk-secret" not in "".join(map(repr, shown)) + caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["box:1", "ftp://box/v1", "", "http://user:pw@box/v1"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UserError) as caught:
+        RemoteChat(url)
+    assert "pw" not in str(caught.value)
+
+
+def test_a_stream_that_breaks_off_is_an_error_and_not_a_short_answer() -> None:
+    with pytest.raises(EngineError, match="broke off"):
+        streamed(chat(lambda _: sse(delta(content="half an ans"), done=False)))
+
+
+def test_a_connection_that_breaks_in_mid_answer_is_an_error() -> None:
+    class Broken(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b'data: {"choices": [{"delta": {"content": "half"}}]}\n\n'
+            raise httpx2.ReadError("gone")
+
+    head = {"content-type": "text/event-stream"}
+    with pytest.raises(EngineError, match="broke off: ReadError"):
+        streamed(chat(lambda _: httpx2.Response(200, headers=head, stream=Broken())))
+
+
+def test_an_error_event_in_the_stream_is_an_error() -> None:
+    parts = sse(delta(content="half"), {"error": {"message": "the engine broke"}})
+    with pytest.raises(EngineError, match="the engine broke"):
+        streamed(chat(lambda _: parts))
+
+
+@pytest.mark.parametrize(
+    ("body", "lengths"),
+    [
+        (
+            {"error": {"message": "too long", "n_prompt_tokens": 5000, "n_ctx": 4096}},
+            (5000, 1, 4096),
+        ),
+        (
+            {"error": {"message": "This model's maximum context length is 4096 tokens. However, "
+             "you requested 5000 tokens (4000 in the messages, 1000 in the completion)."}},
+            (4000, 1000, 4096),
+        ),
+        (
+            {"error": {"message": "This model's maximum context length is 128 tokens. However, "
+             "your messages resulted in 300 tokens."}},
+            (300, 1, 128),
+        ),
+        ({"error": {"message": str(ContextError(9, 8, 7))}}, (9, 8, 7)),
+    ],
+    ids=["llama.cpp", "vLLM", "OpenAI", "Formosa"],
+)  # fmt: skip
+def test_a_context_that_is_too_small_is_told_with_its_lengths(
+    body: dict[str, Any], lengths: tuple[int, int, int]
+) -> None:
+    error: FormosaError = error_from(json.dumps(body), who="box", status=400)
+    assert isinstance(error, ContextError)
+    assert (error.prompt_tokens, error.reply_tokens, error.context) == lengths
+
+
+# -- once more -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_busy_server_is_asked_again(status: int) -> None:
+    answers = [
+        httpx2.Response(status, json={"error": {"message": "busy"}}),
+        httpx2.Response(status, text="busy"),
+        httpx2.Response(200, json={"choices": [{"message": {"content": "at last"}}]}),
+    ]
+    reply = asyncio.run(chat(lambda _: answers.pop(0)).reply(ASKED))
+    assert reply.message.content == "at last"
+
+
+def test_a_refused_request_is_not_asked_again() -> None:
+    asked: list[int] = []
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        asked.append(1)
+        return httpx2.Response(400, json={"error": {"message": "no"}})
+
+    with pytest.raises(EngineError):
+        asyncio.run(chat(answer).reply(ASKED))
+    assert len(asked) == 1
+
+
+def test_a_server_that_stays_busy_is_an_error_with_its_words() -> None:
+    busy = httpx2.Response(429, json={"error": {"message": "come back later"}})
+    with pytest.raises(EngineError, match=r"429.*come back later"):
+        asyncio.run(chat(lambda _: busy).reply(ASKED))
+
+
+def test_a_server_that_is_not_there_is_an_error_with_a_hint() -> None:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused")
+
+    with pytest.raises(EngineError, match="box:1 can't be reached") as caught:
+        asyncio.run(chat(answer).reply(ASKED))
+    assert "address" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("3", 3.0),
+        ("0", 0.0),
+        ("3600", False),
+        ("-1", False),
+        ("nan", False),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", True),
+        (None, True),
+    ],
+)
+def test_the_time_that_a_server_names_is_waited_and_no_hours(
+    header: str | None, wait: bool | float
+) -> None:
+    headers = {"retry-after": header} if header is not None else {}
+    request = httpx2.Request("GET", "http://box")
+    response = httpx2.Response(429, headers=headers, request=request)
+    error = httpx2.HTTPStatusError("busy", request=request, response=response)
+    assert wait_before_again(error) == wait
+    assert type(wait_before_again(error)) is type(wait)
+
+
+def test_an_answer_that_has_begun_is_not_asked_again() -> None:
+    assert wait_before_again(httpx2.ReadError("gone")) is False
+    assert wait_before_again(ValueError()) is False
+
+
+# -- text ------------------------------------------------------------------------------------
+
+
+def completions(*events: Any, tokens: Any = (1, 2), models: Any = ()) -> Answer:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path
+        if path == "/tokenize":
+            found = httpx2.Response(200, json={"tokens": list(tokens)}) if tokens else None
+            return found or httpx2.Response(404)
+        if path == "/v1/models":
+            return httpx2.Response(200, json={"data": list(models)})
+        answer.bodies.append(json.loads(request.content))  # type: ignore[attr-defined]
+        return sse(*events)
+
+    answer.bodies = []  # type: ignore[attr-defined]
+    return answer
+
+
+def piece_of(text: str, finish: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"text": text, "finish_reason": finish}]}
+
+
+def test_prompts_go_as_token_ids_where_the_server_can_make_them() -> None:
+    answer = completions(piece_of("a"), piece_of("b", "length"))
+    pieces = continued(text(answer), Sampling(max_tokens=2))
+    assert pieces == [Piece("a"), Piece("b"), Piece("", "length", None)]
+    assert answer.bodies[0]["prompt"] == [1, 2]  # type: ignore[attr-defined]
+
+
+def test_prompts_go_as_text_to_servers_without_a_tokenizer() -> None:
+    answer = completions(piece_of("a", "stop"), tokens=None)
+    engine = text(answer)
+    assert continued(engine, Sampling(max_tokens=2))[-1].finish == "stop"
+    assert answer.bodies[0]["prompt"] == "Once"  # type: ignore[attr-defined]
+    with pytest.raises(EngineError, match="no /tokenize"):
+        asyncio.run(engine.tokenize("x"))
+
+
+def test_without_max_tokens_the_rest_of_the_context_is_asked_for() -> None:
+    """Servers stop after 16 tokens where nothing is said."""
+    answer = completions(piece_of("a", "stop"), models=[{"id": "m", "max_model_len": 100}])
+    continued(text(answer), Sampling())
+    assert answer.bodies[0]["max_tokens"] == 98  # type: ignore[attr-defined]
+
+
+def test_without_max_tokens_an_unknown_context_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        continued(text(completions(models=[{"id": "m"}])), Sampling())
+    assert "max_tokens" in caught.value.hint
+
+
+def test_text_that_breaks_off_is_an_error() -> None:
+    with pytest.raises(EngineError, match="broke off"):
+        continued(text(completions(piece_of("a"))), Sampling(max_tokens=4))

@@ -21,7 +21,9 @@ from formosa.engines.protocol import (
     ModelInfo,
     TextEngine,
 )
-from formosa.errors import EngineError, UserError
+from formosa.errors import EngineError, MessageError, UserError
+
+_TAKEN = {"self", "messages", "tools", "add_generation_prompt"}
 
 
 class TemplatedChat:
@@ -47,7 +49,14 @@ class TemplatedChat:
         return replace(self.engine.info, template=self.template)
 
     def prompt(self, request: ChatRequest) -> str:
-        """The text that the engine is asked to continue."""
+        """The text that the engine is asked to continue.
+
+        Raises:
+            MessageError: the template refused the conversation, or a variable has a name that
+                stands for a part of it.
+        """
+        if taken := _TAKEN & request.template_variables.keys():
+            raise MessageError(f"template_variables.{min(taken)}", "this name is taken")
         return self.template.prompt(request.messages, request.tools, **request.template_variables)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:

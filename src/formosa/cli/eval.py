@@ -297,13 +297,8 @@ def _finish(out: Output, logs: list[EvalLog]) -> int:
     if out.json_mode:
         out.data([report.figures(log) for log in logs])
     else:
-        out.table(
-            [
-                {"task": log.start["task"]["name"], **row}
-                for log in logs
-                for row in report.score_rows(log)
-            ]
-        )
+        for log in logs:
+            out.table(report.score_rows(log), title=log.start["task"]["name"])
     failed = 0
     for log in logs:
         out.say(f"log: {log.path}")

@@ -29,10 +29,6 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def interval(low: float, high: float) -> str:
-    return f"{percent(low)} – {percent(high)}"
-
-
 def points(difference: Difference) -> str:
     """A difference in percentage points with its interval, as `+4.0 (−1.2 … +9.2)`."""
     value, low, high = (
@@ -43,11 +39,10 @@ def points(difference: Difference) -> str:
 
 
 def score_row(made: Score) -> Row:
+    """Narrow enough to stand beside five outcomes on 80 columns."""
     return {
-        "accuracy %": percent(made.value),
-        "95 %": interval(made.low, made.high),
-        "questions": made.questions,
-        "repeats": made.repeats,
+        "% correct (95 %)": f"{percent(made.value)} ({percent(made.low)}–{percent(made.high)})",
+        "asked": f"{made.questions}×{made.repeats}",
     }
 
 
@@ -148,7 +143,7 @@ def log_rows(folder: Path) -> tuple[list[Row], list[LogError]]:
                 "model": log.start["model"].get("name"),
                 "task": log.start["task"].get("name"),
                 "scorer": main,
-                "accuracy %": percent(score(log, main).value) if log.samples else None,
+                "% correct": percent(score(log, main).value) if log.samples else None,
                 "answers": f"{len(log.samples)}/{log.planned}",
                 "failed": len(log.failed()),
                 "state": "finished" if log.finished else "interrupted",

@@ -1,0 +1,258 @@
+"""`formosa eval` as a person types it: what is printed where, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stamina
+from click.testing import CliRunner, Result
+
+from evals_arithmetic import scored, start
+from formosa.cli.main import cli
+from formosa.engines.scripted import ScriptedEngine
+from formosa.engines.templated import TemplatedChat
+from formosa.errors import DataError, EngineError, LogError, UserError
+from formosa.results.log import LogWriter, read_log
+from formosa.results.metrics import summary
+
+Answer = Callable[[str], str]
+
+
+class Opened:
+    """Stands in for `open_chat`: says what it was asked to open, and hands out a scripted model."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.engines: list[ScriptedEngine] = []
+        self.answer: Answer = lambda prompt: "\\box{A}"
+
+    def __call__(self, model: str, **how: Any) -> TemplatedChat:
+        how.pop("say")
+        self.asked.append({"model": model, **how})
+        self.engines.append(ScriptedEngine(lambda prompt: self.answer(prompt), name="tiny/model"))
+        return TemplatedChat(self.engines[-1])
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
+    made = Opened()
+    monkeypatch.setattr("formosa.engines.open.open_chat", made)
+    with stamina.set_testing(True, attempts=3):
+        yield made
+
+
+def formosa(*arguments: object) -> Result:
+    return CliRunner().invoke(
+        cli, ["eval", *map(str, arguments)], standalone_mode=False, catch_exceptions=True
+    )
+
+
+def done(*arguments: object) -> Result:
+    result = formosa(*arguments)
+    if result.exception:
+        raise result.exception
+    return result
+
+
+def test_a_run_prints_scores_with_intervals_and_all_five_outcomes(
+    tmp_path: Path, opened: Opened
+) -> None:
+    result = done("run", "mini-zh-tw", "--model", "tiny", "--limit", "8", "--out", tmp_path)
+    assert result.return_value == 0
+    for word in ("mini-zh-tw", "box", "pattern", "95 %", "correct", "wrong", "unparsed",
+                 "truncated", "failed"):  # fmt: skip
+        assert word in result.stdout
+    assert "tiny-model-mini-zh-tw.jsonl" in result.stderr
+    log = read_log(tmp_path / "tiny-model-mini-zh-tw.jsonl")
+    assert len(log.samples) == 8
+    assert opened.asked == [
+        {"model": "tiny", "base_url": None, "api_key": None, "context": 4096, "slots": 4,
+         "template": None},
+    ]  # fmt: skip
+
+
+def test_the_same_command_again_asks_nothing(tmp_path: Path, opened: Opened) -> None:
+    command = ("run", "mini-zh-tw", "--model", "tiny", "--limit", 8, "--out", tmp_path)
+    done(*command)
+    result = done(*command)
+    assert "8 of 8 answers are there" in result.stderr
+    assert opened.engines[1].prompts == []
+
+
+def test_a_run_with_json_is_one_document_of_shares(tmp_path: Path, opened: Opened) -> None:
+    result = done("run", "mini-zh-tw", "--model", "t", "--limit", 8, "--out", tmp_path, "--json")
+    (value,) = json.loads(result.stdout)
+    assert value["finished"]
+    box = value["scorers"]["box"]
+    assert sum(box["outcomes"].values()) == 8
+    assert 0 <= box["score"]["low"] <= box["score"]["value"] <= box["score"]["high"] <= 1
+
+
+def test_failed_samples_give_exit_code_3_and_retry_asks_for_them_alone(
+    tmp_path: Path, opened: Opened
+) -> None:
+    def broken(prompt: str) -> str:
+        if "最高的山" in prompt:
+            raise EngineError("The server broke.")
+        return "\\box{A}"
+
+    opened.answer = broken
+    result = done("run", "mini-zh-tw", "--model", "tiny", "--out", tmp_path)
+    log = tmp_path / "tiny-model-mini-zh-tw.jsonl"
+    assert result.return_value == 3
+    assert "1 samples failed: The server broke." in result.stderr
+    assert f"hint: formosa eval retry {log}" in result.stderr
+
+    opened.answer = lambda prompt: "\\box{A}"
+    result = done("retry", log)
+    assert result.return_value == 0
+    assert len(opened.engines[-1].prompts) == 1
+    assert opened.asked[-1]["model"] == "tiny/model"  # as the log says
+    assert read_log(log).failed() == []
+
+    result = done("retry", log)
+    assert "0 failed and 0 missing" in result.stderr
+    assert len(opened.asked) == 2  # nothing to ask: no model is loaded
+
+
+def test_a_dry_run_shows_the_plan_and_three_prompts_and_asks_nothing(
+    tmp_path: Path, opened: Opened
+) -> None:
+    command = ("run", "mini-zh-tw", "--model", "t", "--repeats", 3, "--out", tmp_path, "--dry-run")
+    result = done(*command)
+    assert result.stdout.count("<|im_start|>system\n使用者將提供一個題目") == 3
+    assert "120" in result.stdout  # requests
+    assert opened.engines[0].prompts == []
+    assert list(tmp_path.iterdir()) == []
+    value = json.loads(done(*command, "--json").stdout)
+    assert value["plan"][0]["requests"] == 120
+    assert len(value["prompts"]) == 3
+
+
+def test_a_run_needs_a_model_and_a_task_that_exists(opened: Opened) -> None:
+    assert "Name a model" in str(formosa("run", "mini-zh-tw").exception)
+    error = formosa("run", "mini-zh", "--model", "t").exception
+    assert isinstance(error, DataError)
+    assert "Did you mean mini-zh-tw?" in error.message
+    assert opened.asked == []  # nothing is loaded for a mistyped name
+
+
+def test_a_server_is_asked_by_its_address(tmp_path: Path, opened: Opened) -> None:
+    url = "http://127.0.0.1:8000/v1"
+    done("run", "mini-zh-tw", "--base-url", url, "--limit", 1, "--out", tmp_path,
+         "--concurrency", 9)  # fmt: skip
+    assert opened.asked[0]["model"] == ""
+    assert (opened.asked[0]["base_url"], opened.asked[0]["slots"]) == (url, 9)
+
+
+def test_a_retry_finds_the_server_that_the_log_names(tmp_path: Path, opened: Opened) -> None:
+    url = "http://127.0.0.1:8000/v1"
+    for name, expected in (("127.0.0.1:8000", ""), ("f1", "f1")):
+        path = tmp_path / f"{expected}.jsonl"
+        model = {"name": name, "path": None, "details": {"base_url": url}}
+        task = {**start()["task"], "name": "mini-zh-tw"}
+        LogWriter(path, start(task=task, model=model, request={"temperature": 0.0})).close()
+        with pytest.raises(LogError, match="belongs to another run"):  # ours is scripted
+            done("retry", path)
+        assert opened.asked[-1]["model"] == expected
+        assert opened.asked[-1]["base_url"] == url
+
+
+@pytest.fixture
+def two_logs(tmp_path: Path) -> tuple[Path, Path]:
+    """base: 2 of 10 right; trained: 8 of 10."""
+    paths = tmp_path / "base-sums.jsonl", tmp_path / "trained-sums.jsonl"
+    for path, correct in zip(paths, (2, 8), strict=True):
+        message = {"role": "assistant", "content": "\x1b[31mred [bold]text"}
+        reply = {"text": message["content"], "message": message}
+        with LogWriter(path, start(samples=10)) as writer:
+            for n in range(10):
+                outcome = "correct" if n < correct else "unparsed" if n == 9 else "wrong"
+                subject = "even" if n % 2 == 0 else "odd"
+                writer.append(scored(f"q{n}", outcome, subject=subject, reply=reply, gold=n))
+            writer.finish(summary)
+    return paths
+
+
+def test_view_shows_scores_subjects_and_a_few_misses(two_logs: tuple[Path, Path]) -> None:
+    result = done("view", two_logs[0], "--samples", 2)
+    assert "20.0" in result.stdout
+    assert "20.0 (5.7–51.0)" in result.stdout  # Wilson for 2 of 10
+    assert "even" in result.stdout
+    assert "q2 · repeat 0 · wrong" in result.stdout
+    assert "q3" in result.stdout
+    assert "q4" not in result.stdout
+    assert "6 more" in result.stderr
+
+
+def test_view_shows_a_models_words_without_letting_them_steer_the_terminal(
+    two_logs: tuple[Path, Path],
+) -> None:
+    result = done("view", two_logs[0])
+    assert "\x1b[31m" not in result.stdout
+    assert "red [bold]text" in result.stdout
+
+
+def test_view_filters_by_outcome(two_logs: tuple[Path, Path]) -> None:
+    value = json.loads(done("view", two_logs[0], "--outcome", "unparsed", "--json").stdout)
+    assert [sample["id"] for sample in value["samples"]] == ["q9"]
+    assert value["scorers"]["exact"]["outcomes"]["unparsed"] == 1
+    with pytest.raises(UserError, match="no scorer box"):
+        done("view", two_logs[0], "--scorer", "box")
+
+
+def test_view_of_an_interrupted_log_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    LogWriter(path, start()).close()
+    assert "interrupted" in done("view", path).stderr
+    assert json.loads(done("view", path, "--json").stdout)["scorers"] == {}
+
+
+def test_compare_is_paired_and_says_how_sure_it_is(two_logs: tuple[Path, Path]) -> None:
+    result = done("compare", *two_logs)
+    assert "+60.0 (" in result.stdout
+    assert "0.0312" in result.stdout  # 6 against 0: 2/64
+    value = json.loads(done("compare", *two_logs, "--json").stdout)
+    exact = value["scorers"]["exact"]
+    assert (exact["better"], exact["worse"], exact["questions"]) == (6, 0, 10)
+    assert [row["id"] for row in exact["changed"]] == [f"q{n}" for n in range(2, 8)]
+
+
+def test_compare_refuses_logs_of_different_tasks(
+    tmp_path: Path, two_logs: tuple[Path, Path]
+) -> None:
+    path = tmp_path / "other.jsonl"
+    with LogWriter(path, start(task={"name": "other"})) as writer:
+        writer.append(scored("q1"))
+    with pytest.raises(LogError, match="cannot be compared"):
+        done("compare", two_logs[0], path)
+
+
+def test_ls_lists_logs_and_passes_over_other_files(
+    tmp_path: Path, two_logs: tuple[Path, Path]
+) -> None:
+    (tmp_path / "data.jsonl").write_text('{"id": 1}\n')
+    damaged = tmp_path / "damaged.jsonl"
+    damaged.write_bytes(two_logs[0].read_bytes() + b"{}\n")
+    result = done("ls", tmp_path, "--json")
+    rows = json.loads(result.stdout)
+    assert [(row["% correct"], row["answers"], row["state"]) for row in rows] == [
+        ("20.0", "10/10", "finished"),
+        ("80.0", "10/10", "finished"),
+    ]
+    assert f"{damaged}:13 is damaged" in result.stderr
+    assert done("ls", tmp_path).stdout.count("finished") == 2
+
+
+def test_tasks_are_listed() -> None:
+    assert "bfcl-parallel-multiple" in done("tasks").stdout
+
+
+@pytest.mark.parametrize("command", ["run", "retry", "ls", "tasks", "view", "compare"])
+def test_help_begins_with_lines_to_paste(command: str) -> None:
+    lines = [line.strip() for line in formosa(command, "--help").stdout.splitlines() if line]
+    assert any(line.startswith(f"formosa eval {command}") for line in lines[1:4])

@@ -1,0 +1,53 @@
+"""The `eval:` part of a recipe: a mistyped key stops a run before it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from formosa.errors import DataError
+from formosa.evals.bfcl.task import TASKS as BFCL_TASKS
+from formosa.evals.config import EvalConfig, TaskConfig
+from formosa.evals.registry import TASKS, load_task
+
+
+def test_a_recipe_may_leave_out_all_but_the_tasks_names() -> None:
+    config = EvalConfig.model_validate({"tasks": [{"name": "mini-zh-tw"}]})
+    assert config.tasks == [TaskConfig(name="mini-zh-tw", limit=None, repeats=1, seed=0)]
+    assert (config.sampling.temperature, config.sampling.max_tokens) == (0.0, 512)
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ({"tasks": [{"name": "mini-zh-tw"}], "max_token": 9}, "max_token"),
+        ({"tasks": [{"name": "mini-zh-tw", "repeat": 3}]}, "repeat"),
+        ({"tasks": [{"name": "mini-zh"}]}, "no such task; the tasks: mini-zh-tw"),
+        ({"tasks": [{"name": "mini-zh-tw", "limit": 0}]}, "limit"),
+        ({"tasks": []}, "tasks"),
+        ({"tasks": [{"name": "mini-zh-tw"}, {"name": "mini-zh-tw", "seed": 1}]}, "there twice"),
+        ({"tasks": [{"name": "mini-zh-tw"}], "temperature": 3}, "temperature"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused(value: dict[str, Any], where: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        EvalConfig.model_validate(value)
+    assert where in str(error.value)
+
+
+def test_every_field_is_described() -> None:
+    for model in (EvalConfig, TaskConfig):
+        for name, field in model.model_fields.items():
+            assert field.description, name
+
+
+def test_an_unknown_task_names_the_nearest() -> None:
+    with pytest.raises(DataError, match="Did you mean bfcl-simple") as error:
+        load_task("bfcl-simpel")
+    assert all(name in error.value.hint for name in TASKS)
+
+
+def test_the_list_of_tasks_is_that_of_their_modules() -> None:
+    assert set(TASKS) == {"mini-zh-tw", *BFCL_TASKS}

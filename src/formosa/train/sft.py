@@ -177,16 +177,15 @@ class _Run:
         from peft import LoraConfig, get_peft_model
 
         settings = self.config.lora
-        return get_peft_model(
-            model,
-            LoraConfig(
-                r=settings.rank,
-                lora_alpha=settings.alpha,
-                lora_dropout=settings.dropout,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            ),
+        adapters = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
         )
+        with quiet_transformers():
+            return get_peft_model(model, adapters)
 
     def _measure(self, model: Any) -> dict[str, Any]:
         """Loss and exact calls on the held-out rows."""

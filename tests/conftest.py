@@ -1,0 +1,25 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Before anything loads OpenMP: spinning threads starve their neighbours on two shared cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder with our template, as training leaves it (made once)."""
+    from formosa.checkpoints import load_tokenizer
+    from formosa.files import write_text
+    from tiny import write_tiny_checkpoint
+
+    folder = write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "checkpoint")
+    tokenizer = load_tokenizer(folder)
+    tokenizer.save_pretrained(folder)
+    write_text(folder / "chat_template.jinja", tokenizer.chat_template)
+    return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formosa.card.markdown import code_block, draw_table, escaped, read_document
@@ -108,6 +108,7 @@ def test_only_real_line_ends_end_a_line() -> None:
     assert table.rows[0][1] == "2"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text())
 def test_escaped_text_is_one_line_without_markup(text: str) -> None:
     shown = escaped(text)
@@ -119,6 +120,7 @@ def test_escaped_text_is_one_line_without_markup(text: str) -> None:
 CELLS = st.lists(st.lists(st.text().map(escaped), min_size=2, max_size=2), max_size=4)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(CELLS)
 def test_a_drawn_table_is_read_again(rows: list[list[str]]) -> None:
     """The promise that a claim's text can be found: whatever the run's files hold."""
@@ -127,6 +129,7 @@ def test_a_drawn_table_is_read_again(rows: list[list[str]]) -> None:
     assert [list(row) for row in table.rows] == rows
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text())
 def test_nothing_inside_a_code_block_can_leave_it(text: str) -> None:
     """A model may write fences, tables and claims of its own."""
@@ -137,6 +140,7 @@ def test_nothing_inside_a_code_block_can_leave_it(text: str) -> None:
     assert document.comments == ()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet="|-: `~<!>\n\\ab1#"))
 def test_any_text_can_be_read(text: str) -> None:
     read_document(text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formosa.card.hub import is_hub_id, is_language
@@ -143,6 +143,7 @@ VALUES = st.recursive(
 FIELDS = st.dictionaries(TEXT, VALUES, min_size=1, max_size=5)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(FIELDS)
 def test_written_fields_are_read_again(fields: dict[str, Any]) -> None:
     card = parse_card(front_matter(fields) + "body\n")
@@ -151,6 +152,7 @@ def test_written_fields_are_read_again(fields: dict[str, Any]) -> None:
     assert card.body == "body\n"
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text())
 def test_splitting_loses_nothing(text: str) -> None:
     head, block, body = split_card(text)
@@ -158,6 +160,7 @@ def test_splitting_loses_nothing(text: str) -> None:
     assert block in head
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet="-: \n\r\tabc[]{}'\"#&*!|>%@,?1.\\"))
 def test_any_front_matter_is_read_or_refused(block: str) -> None:
     """Never another exception, however broken the YAML."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from card_run import make_run
@@ -323,6 +323,7 @@ def digits(text: str) -> list[int]:
     return found
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.data())
 def test_any_changed_digit_of_an_evaluation_table_is_found(
     written: Path, data: st.DataObject
@@ -336,6 +337,7 @@ def test_any_changed_digit_of_an_evaluation_table_is_found(
     assert codes(verify_card(changed))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_any_changed_byte_of_a_file_is_found(written: Path, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -350,6 +352,7 @@ def test_any_changed_byte_of_a_file_is_found(written: Path, data: st.DataObject)
         assert "sha256-differs" in codes(verify(run))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text() | st.text(alphabet="|-: \n0123456789abc<!>#`"))
 def test_any_text_can_be_checked(written: Path, text: str) -> None:
     path = written / "any.md"

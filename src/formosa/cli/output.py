@@ -10,7 +10,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
@@ -36,8 +36,9 @@ class Output:
 
     def __init__(self, *, json_mode: bool = False) -> None:
         self.json_mode = json_mode
-        self._out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        # What is shown may be a model's: no markup, no ":smile:", nothing coloured by guessing.
+        self._out = _plain(sys.stdout)
+        self._err = _plain(sys.stderr)
 
     def data(self, value: Any, human: str | Table | None = None) -> None:
         """The result: `value` as JSON, or `human` (text or table) for people."""
@@ -67,11 +68,11 @@ class Output:
         self._out.out(text, highlight=False, end="")
 
     def say(self, text: str) -> None:
-        """A remark for people. Never data. Markup is not interpreted: it may hold model output."""
-        self._err.print(text, markup=False)
+        """A remark for people. Never data."""
+        self._err.print(text)
 
     def hint(self, text: str) -> None:
-        self._err.print(f"hint: {text}", style="dim", markup=False)
+        self._err.print(f"hint: {text}", style="dim")
 
     def progress(self, *, download: bool = False) -> Progress:
         """A progress bar on standard error; silent where that is no terminal."""
@@ -86,6 +87,10 @@ class Output:
             transient=False,
             disable=not self._err.is_terminal,
         )
+
+
+def _plain(file: TextIO) -> Console:
+    return Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _cell(value: Any) -> str:

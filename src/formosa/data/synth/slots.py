@@ -280,6 +280,9 @@ def parse_slot(text: str) -> Slot:
     entries = word_list(name)
     if attribute:
         choice = _choice(rest.removeprefix("enum ")) if rest.startswith("enum ") else None
+        for word in entries:
+            if not {attribute, f"{attribute}_en"} & set(word.attributes):
+                raise ValueError(f"{word.en} has no {attribute}")
         return Attribute(name, attribute, choice)
     return Words(name, entries)
 

@@ -105,6 +105,9 @@ REPLIES = [
     ("B: 臺北市\n\n臺北是首都。", None, "B"),
     # No capital letter is taken just because it is there.
     ("A: 臺中\nB: 臺北\nC: 高雄\nD: 花蓮", None, None),
+    ("哪一種原料？\nA: 糙米\nB", None, None),  # repeats the question, and was cut
+    ("A: 臺中\nB: 臺北\nC: 高雄\nD: 花蓮\n\nB", None, "B"),
+    ("B\n\nA: 臺中在中部。\nB: 臺北是首都。", None, "B"),
     ("Taipei is the Capital.", None, None),
     ("A city in the north.", None, None),
     ("Bubble tea comes from Taiwan.", None, None),

@@ -340,7 +340,9 @@ def _show_plans(out: Output, chat: ChatModel, plans: list[Plan]) -> None:
     if out.json_mode:
         out.data({"plan": rows, "prompts": prompts})
         return
-    out.table(rows)
+    out.table([{name: row[name] for name in row if name != "revision"} for row in rows])
+    for row in rows:
+        out.say(f"{row['task']}: revision {row['revision']}")
     for prompt in prompts:
         out.say(f"\n--- {prompt['task']} · {prompt['id']} · repeat {prompt['repeat']}")
         out.text(visible(prompt["prompt"]) + "\n")

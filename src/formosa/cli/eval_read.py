@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from formosa.cli.output import Output, command_output
+from formosa.cli.output import Output, columns, command_output
 from formosa.cli.session import visible
 from formosa.errors import UserError
 from formosa.evals.registry import TASKS
@@ -35,7 +35,13 @@ def list_logs(out: Output, folder: Path) -> None:
         formosa eval ls runs --json
     """
     rows, problems = report.log_rows(folder)
-    out.table(rows)
+    if out.json_mode:
+        out.data(rows)
+    else:  # the model and the task stand in the log's name, as a rule
+        shown = columns(rows, ["log", "% correct", "answers", "failed", "state"])
+        for row in shown:
+            row["log"] = str(Path(row["log"]).relative_to(folder))
+        out.table(shown)
     for problem in problems:
         out.say(problem.message)
 
@@ -63,8 +69,11 @@ def list_tasks(out: Output) -> None:
     show_default=True,
     help="How many samples to show.",
 )
+@click.option("--subjects", is_flag=True, help="Show a score for every subject, too.")
 @command_output
-def view(out: Output, path: Path, scorer: str | None, outcome: str | None, shown: int) -> None:
+def view(
+    out: Output, path: Path, scorer: str | None, outcome: str | None, shown: int, subjects: bool
+) -> None:
     """Show a log's scores and some of what went wrong
 
     \b
@@ -88,9 +97,8 @@ def view(out: Output, path: Path, scorer: str | None, outcome: str | None, shown
     if not log.samples:
         return
     out.table(report.score_rows(log))
-    subjects = report.subject_rows(log, scorer)
     if subjects:
-        out.table(subjects, title=f"\n{scorer} by subject")
+        out.table(report.subject_rows(log, scorer), title=f"\n{scorer} by subject")
     for sample in samples[:shown]:
         out.text("\n" + _sample_text(sample, scorer))
     if len(samples) > shown:

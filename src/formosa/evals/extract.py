@@ -144,7 +144,15 @@ def _own_line(text: str, letters: str) -> Reading | None:
     """
     matches = [_line(letters).fullmatch(line.strip()) for line in text.splitlines()]
     lines = [match for match in matches if match]
-    alone = [match for match in lines if not match["text"]]
+    # A `B` that follows the line `A: …` is the list going on, cut before its text.
+    listed = [
+        before is not None and bool(before["text"]) and _follows(match, before)
+        for before, match in zip([None, *matches], matches, strict=False)
+        if match
+    ]
+    alone = [
+        m for m, is_listed in zip(lines, listed, strict=True) if not m["text"] and not is_listed
+    ]
     for group in (alone, lines):
         chosen = {match["letter"].upper() for match in group}
         if len(chosen) == 1:
@@ -152,6 +160,10 @@ def _own_line(text: str, letters: str) -> Reading | None:
         if group:
             return None
     return None
+
+
+def _follows(match: re.Match[str], before: re.Match[str]) -> bool:
+    return ord(match["letter"].upper()) == ord(before["letter"].upper()) + 1
 
 
 def _quote(text: str) -> str:

@@ -55,11 +55,8 @@ def score_rows(log: EvalLog) -> list[Row]:
 
 
 def subject_rows(log: EvalLog, scorer: str) -> list[Row]:
-    """One row a subject; none where there is only one."""
-    parts = by_subject(log, scorer)
-    if len(parts) < 2:
-        return []
-    return [{"subject": name, **score_row(part)} for name, part in parts.items()]
+    """One row a subject."""
+    return [{"subject": name, **score_row(part)} for name, part in by_subject(log, scorer).items()]
 
 
 def figures(log: EvalLog) -> Row:

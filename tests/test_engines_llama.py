@@ -110,6 +110,15 @@ def test_cutting_to_one_candidate_is_greedy_whichever_way_it_is_said(engine: Lla
 
 
 @pytest.mark.model
+def test_penalties_change_what_is_said_and_cost_no_time(engine: LlamaEngine) -> None:
+    """A window larger than the context made llama.cpp set aside gigabytes for it."""
+    prompt = "The list: one, two, one, two,"
+    plain = text_of(generate(engine, prompt, max_tokens=30))
+    for penalty in ({"presence_penalty": 2.0}, {"frequency_penalty": 2.0}):
+        assert text_of(generate(engine, prompt, max_tokens=30, **penalty)) != plain
+
+
+@pytest.mark.model
 def test_a_repeated_prompt_comes_from_the_cache(engine: LlamaEngine) -> None:
     prompt = PROMPT.replace("hi", "something that was never said before")
     first, second = (generate(engine, prompt, max_tokens=2)[-1].usage for _ in range(2))

@@ -394,6 +394,41 @@ def test_a_client_that_goes_away_stops_the_generation(stream: bool, first: bool)
         assert engine.stopped.wait(30)
 
 
+def test_replies_that_outlive_the_servers_patience_are_told_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C ends a server within seconds, without a traceback for each running reply."""
+    monkeypatch.setattr("formosa.serve.run.GRACE", 0)
+
+    async def ask_both(url: str, engines: list[Endless], stop: threading.Event) -> list[Any]:
+        async with httpx2.AsyncClient(timeout=None) as http:
+            bodies = [{"messages": HELLO, "stream": s, "model": str(s)} for s in (True, False)]
+            asking = [
+                asyncio.ensure_future(http.post(f"{url}/chat/completions", json=body))
+                for body in bodies
+            ]
+            for engine in engines:
+                await asyncio.to_thread(engine.started.wait, 30)
+            stop.set()
+            return await asyncio.gather(*asking)
+
+    engines = [Endless(first=True), Endless(first=True)]
+    models = dict(zip(("True", "False"), map(TemplatedChat, engines), strict=True))
+    stop, answers = threading.Event(), []
+    with serving(models) as url:
+        asking = threading.Thread(
+            target=lambda: answers.extend(asyncio.run(ask_both(url, engines, stop)))
+        )
+        asking.start()
+        stop.wait(30)
+    asking.join(30)
+    streamed, whole = answers
+    assert (streamed.status_code, whole.status_code) == (200, 503)
+    assert whole.json()["error"]["message"] == "the server is stopping"
+    assert "the server is stopping" in streamed.text
+    assert all(engine.stopped.is_set() for engine in engines)
+
+
 # -- anything that a client may send ---------------------------------------------------------
 
 
@@ -414,56 +449,73 @@ JUNK = st.recursive(
     ),
     max_leaves=6,
 )
+
+
+def mostly(valid: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Junk one time in twelve, so that most bodies get past the first field."""
+    return st.integers(0, 11).flatmap(lambda n: JUNK if n == 7 else valid)
+
+
 CALL = st.fixed_dictionaries(
-    {},
-    optional={
-        "id": st.sampled_from(["a", "b", ""]) | JUNK,
-        "type": st.just("function") | JUNK,
-        "function": st.fixed_dictionaries(
-            {},
-            optional={
-                "name": st.sampled_from(["search", ""]) | JUNK,
-                "arguments": st.sampled_from(["{}", "{", "", '{"a": 1}']) | JUNK,
-            },
-        )
-        | JUNK,
+    {
+        "id": mostly(st.sampled_from(["a", "b", ""])),
+        "function": mostly(
+            st.fixed_dictionaries(
+                {"name": mostly(st.sampled_from(["search", "get"]))},
+                optional={"arguments": mostly(st.sampled_from(["{}", "", '{"a": 1}', "{"]))},
+            )
+        ),
     },
+    optional={"type": mostly(st.just("function"))},
 )
-MESSAGE = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "user", "assistant", "tool", "developer"]) | JUNK},
-    optional={
-        "content": st.text(max_size=20) | JUNK,
-        "tool_calls": st.lists(CALL, max_size=3) | JUNK,
-        "tool_call_id": st.sampled_from(["a", "b"]) | JUNK,
-        "reasoning_content": st.text(max_size=5) | JUNK,
-        "name": JUNK,
-    },
+MESSAGE = st.one_of(
+    st.fixed_dictionaries(
+        {"role": mostly(st.sampled_from(["system", "user", "developer"]))},
+        optional={"content": mostly(st.text(max_size=20)), "name": mostly(st.just("n"))},
+    ),
+    st.fixed_dictionaries(
+        {"role": st.just("assistant")},
+        optional={
+            "content": mostly(st.text(max_size=20)),
+            "tool_calls": mostly(st.lists(CALL, max_size=3)),
+            "reasoning_content": mostly(st.text(max_size=5)),
+        },
+    ),
+    st.fixed_dictionaries(
+        {"role": st.just("tool"), "tool_call_id": mostly(st.sampled_from(["a", "b"]))},
+        optional={"content": mostly(st.text(max_size=20))},
+    ),
 )
 TOOL = st.fixed_dictionaries(
-    {"type": st.just("function")},
-    optional={
-        "function": st.fixed_dictionaries(
-            {"name": st.sampled_from(["search", "get"]) | JUNK},
-            optional={"description": JUNK, "parameters": JUNK},
-        )
-        | JUNK
+    {
+        "type": st.just("function"),
+        "function": mostly(
+            st.fixed_dictionaries(
+                {"name": mostly(st.sampled_from(["search", "get"]))},
+                optional={
+                    "description": mostly(st.text(max_size=9)),
+                    "parameters": mostly(st.just({"type": "object", "properties": {}})),
+                },
+            )
+        ),
     },
 )
 BODY = st.fixed_dictionaries(
-    {"messages": st.lists(MESSAGE, max_size=4) | JUNK},
+    {"messages": mostly(st.lists(mostly(MESSAGE), min_size=1, max_size=4))},
     optional={
-        "tools": st.lists(TOOL | JUNK, max_size=3) | JUNK,
-        "stream": st.booleans() | JUNK,
-        "stop": st.text(max_size=3) | JUNK,
-        "max_tokens": st.integers(-1, 9) | JUNK,
-        "temperature": JUNK,
-        "seed": JUNK,
-        "n": JUNK,
-        "tool_choice": st.sampled_from(["auto", "none", "required"]) | JUNK,
-        "stream_options": st.just({"include_usage": True}) | JUNK,
-        "chat_template_kwargs": st.dictionaries(st.text(max_size=5), JUNK, max_size=2) | JUNK,
-        "response_format": JUNK,
-        "model": st.just("m") | JUNK,
+        "tools": mostly(st.lists(mostly(TOOL), max_size=2)),
+        "stream": mostly(st.booleans()),
+        "stop": mostly(st.text(min_size=1, max_size=3)),
+        "max_tokens": mostly(st.integers(1, 99)),
+        "temperature": mostly(st.floats(0, 2)),
+        "seed": mostly(st.integers(0, 99)),
+        "n": mostly(st.just(1)),
+        "tool_choice": mostly(st.sampled_from(["auto", "none"])),
+        "parallel_tool_calls": mostly(st.booleans()),
+        "chat_template_kwargs": mostly(st.dictionaries(st.text(max_size=5), JUNK, max_size=2)),
+        "response_format": mostly(st.just({"type": "text"})),
+        "model": mostly(st.just("m")),
+        "user": JUNK,
     },
 )
 

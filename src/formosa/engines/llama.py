@@ -12,12 +12,13 @@ would make the same numbers mean something else than they do elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
+import select
 import sys
-import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
@@ -39,7 +40,9 @@ NO_LIMIT = httpx2.Timeout(None, connect=10.0)  # a long prompt on a slow machine
 
 def usable_cores() -> int:
     """How many cores this process may run on, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class LlamaEngine:
@@ -126,7 +129,7 @@ class LlamaEngine:
         if wanted == 0:  # llama.cpp would write one token
             yield Piece("", "length", Usage(len(ids), 0))
             return
-        body = {"prompt": ids, "n_predict": wanted, "stream": True, **_sampling(sampling)}
+        body = {"prompt": ids, "n_predict": wanted, "stream": True, **_sampling(sampling, context)}
         try:
             client = await self._client()
             async with client.stream("POST", "/completion", json=body) as response:
@@ -149,7 +152,8 @@ class LlamaEngine:
 
         For the parity check, which compares ids and not text.
         """
-        body = {"prompt": ids, "n_predict": count, "return_tokens": True, **_sampling(Sampling())}
+        sampling = _sampling(Sampling(), self._info.context or 0)
+        body = {"prompt": ids, "n_predict": count, "return_tokens": True, **sampling}
         value = await self._post("/completion", body)
         tokens: list[int] = value["tokens"]
         return tokens
@@ -187,7 +191,7 @@ class LlamaEngine:
         return await self._clients.get()
 
 
-def _sampling(sampling: Sampling) -> dict[str, Any]:
+def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
     """Every parameter that could change the answer, said aloud."""
     greedy = sampling.temperature <= 0
     return {
@@ -200,7 +204,8 @@ def _sampling(sampling: Sampling) -> dict[str, Any]:
         "seed": -1 if sampling.seed is None else sampling.seed % 2**32,
         "stop": list(sampling.stop),
         "repeat_penalty": 1.0,
-        "repeat_last_n": 2**31 - 1,  # penalties look at the whole context, as OpenAI's do
+        # Penalties look at the whole context, as OpenAI's do. llama.cpp sets aside memory for it.
+        "repeat_last_n": context,
         "presence_penalty": sampling.presence_penalty or 0.0,
         "frequency_penalty": sampling.frequency_penalty or 0.0,
         "cache_prompt": True,
@@ -280,25 +285,29 @@ def _padded(context: int) -> int:
     return -(-context // 256) * 256
 
 
+LAST_WORDS = b"exiting due to model loading error"
 _LOG_LINE = re.compile(r"^[\d.]+ E \S+:?\s+(?:\S+:\s+)?(.+)$", re.MULTILINE)
 
 
-def _reason(load: Any) -> str:
+def _reason(load: Callable[[], object]) -> str:
     """What llama.cpp writes to standard error while `load` fails."""
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as log:
-        saved = os.dup(2)
-        try:
-            os.dup2(log.fileno(), 2)
+    reader, writer = os.pipe()
+    saved = os.dup(2)
+    try:
+        os.dup2(writer, 2)
+        os.close(writer)
+        with contextlib.suppress(RuntimeError):
             load()
-        except RuntimeError:
-            pass
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-        log.seek(0)
-        text = log.read().decode(errors="replace")
-    found = _LOG_LINE.search(text)
-    return (
-        found[1].removeprefix("error loading model: ").rstrip(".") if found else "no reason given"
-    )
+        # A thread of its own writes the log, and may come after the exception.
+        log = b""
+        while LAST_WORDS not in log and select.select([reader], [], [], 1.0)[0]:
+            log += os.read(reader, 65536)
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(reader)
+    found = _LOG_LINE.search(log.decode(errors="replace"))
+    if not found:
+        return "it gives no reason"
+    return found[1].removeprefix("error loading model: ").rstrip(".")

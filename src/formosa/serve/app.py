@@ -26,9 +26,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from formosa.engines.protocol import ChatEvent, ChatModel, ChatReply, Finished
 from formosa.errors import EngineError, FormosaError
 from formosa.serve.protocol import CompletionRequest, RequestError, read_request, request_error
-from formosa.serve.stream import Answer
+from formosa.serve.stream import Answer, error_event
 
 LARGEST_BODY = 32 * 2**20  # bytes
+# What running replies get when the server's time to stop is over: it cancels their tasks.
+STOPPING = RequestError(503, "the server is stopping")
 
 T = TypeVar("T")
 
@@ -101,6 +103,8 @@ class _Gateway:
             reply = await _unless_gone(request, _finished(events))
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it; the log of a proxy may
+        except asyncio.CancelledError:
+            raise STOPPING from None
         return JSONResponse(answer.whole(reply))
 
     async def list_models(self, _: Request) -> Response:
@@ -219,6 +223,9 @@ class _EventStream(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            last = error_event(STOPPING)
+            await send({"type": "http.response.body", "body": last.encode(), "more_body": False})
         finally:
             for generator in self._generators:
                 await generator.aclose()
@@ -229,12 +236,13 @@ class _KeyCheck:
 
     def __init__(self, app: ASGIApp, api_key: str) -> None:
         self._app = app
-        self._wanted = f"Bearer {api_key}".encode()
+        self._key = api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] != "/health":
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._wanted):
+            scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+            right = hmac.compare_digest(given.strip(), self._key)
+            if scheme.lower() != b"bearer" or not right:
                 error = RequestError(401, "wrong or missing API key", code="invalid_api_key")
                 headers = {"www-authenticate": "Bearer"}
                 await JSONResponse(error.body(), 401, headers)(scope, receive, send)

@@ -18,7 +18,7 @@ from formosa.engines.protocol import ChatModel
 from formosa.errors import UserError
 from formosa.serve.app import create_app
 
-GRACE = 5  # seconds that running replies get when the server stops
+GRACE = 3  # seconds that running replies get when the server stops
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 

@@ -27,7 +27,7 @@ from formosa.engines.protocol import (
     Usage,
 )
 from formosa.errors import FormosaError
-from formosa.serve.protocol import request_error
+from formosa.serve.protocol import RequestError, request_error
 
 _NUMBERED = re.compile(r"call_\d+")
 
@@ -101,7 +101,7 @@ class Answer:
                     else:
                         yield self._chunk(self._delta(event))
         except FormosaError as error:
-            yield _sse(request_error(error).body())
+            yield error_event(request_error(error))
             return
         yield "data: [DONE]\n\n"
 
@@ -124,6 +124,11 @@ class Answer:
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": self._created, "model": self._model}
+
+
+def error_event(error: RequestError) -> str:
+    """The event that ends a stream which can't go on."""
+    return _sse(error.body())
 
 
 def _sse(value: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import functools
 import subprocess
 from pathlib import Path
 
-import formosa
+from formosa import __version__
 
 
 @functools.cache
@@ -19,7 +19,7 @@ def code() -> dict[str, str | None]:
 
     A working tree with changes is marked: `1952918…-dirty`.
     """
-    return {"version": formosa.__version__, "git": _git(Path(formosa.__file__).parent)}
+    return {"version": __version__, "git": _git(Path(__file__).parent.parent)}
 
 
 def _git(package: Path) -> str | None:

@@ -244,6 +244,7 @@ def test_an_unknown_family_is_refused_before_anything_is_loaded() -> None:
 
 def test_a_checkpoint_is_no_file_for_llama_cpp(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(UserError) as caught:
         open_chat(str(tmp_path))
     assert "formosa export gguf" in caught.value.hint

@@ -390,6 +390,19 @@ def test_every_tool_can_be_called_in_parallel(one: ToolSpec) -> None:
                             assert part.lower() in text.lower()
 
 
+def test_an_article_fits_the_value_that_follows() -> None:
+    one = spec(parameters={"kind": "words apple:蘋果, pear:梨子 | Kind | 種類"},
+               en=["Find a {kind}."] * 3, zh=["找{kind}。"] * 3)  # fmt: skip
+    texts = {ask(one, scene(seed), one.en).text for seed in range(20)}
+    assert texts == {"Find an apple.", "Find a pear."}
+
+
+def test_only_english_sentences_get_a_capital() -> None:
+    one = spec(parameters={"x": "int 1..9 | x | x"}, en=["x={x}?"] * 3, zh=["x={x}？"] * 3)
+    assert ask(one, scene(), one.en).text[0] == "X"
+    assert ask(one, scene(1, "zh-TW"), one.zh).text[0] == "x"
+
+
 def test_whole_questions_are_joined_in_lower_case_unless_a_value_begins() -> None:
     one = spec()
     first, second = Asked(one, "Go home.", {}, True), Asked(one, "Rome is where?", {}, False)
@@ -406,6 +419,8 @@ def test_calculated_results_are_true() -> None:
     assert CALCULATIONS["discount"]({"price": 200, "discount": 25}) == 150
     assert CALCULATIONS["split"]({"total": 100, "people": 3}) == 33.33
     assert CALCULATIONS["rectangle_area"]({"length": 3, "width": 4}) == 12
+    money = {"amount": 64, "from_currency": "TWD", "to_currency": "EUR"}
+    assert CALCULATIONS["exchange"](money) == 1.8
     used = {one.calc for one in catalogue() if one.calc}
     assert used <= set(CALCULATIONS)
 

@@ -65,14 +65,13 @@ def ask(
     way = ways[scene.rng.randrange(len(ways))]
     parts = choose(way, scene.rng, required=spec.required, drop=drop, optional=optional)
     draws = dict(fixed or {})
-    text = _joined(
-        part if isinstance(part, str) else _draw(spec, part, scene, draws).text for part in parts
-    )
+    texts = (p if isinstance(p, str) else _draw(spec, p, scene, draws).text for p in parts)
+    text = _joined(texts, scene)
     for item in spec.parameters:  # what follows from another value is in no question
         follows = isinstance(item.slot, Attribute) and item.slot.of in scene.words
         if follows and item.slot and item.required and item.name not in (drop, *draws):
             draws[item.name] = item.slot.draw(scene)
-    return Asked(spec, _tidy(text), draws, isinstance(parts[0], str))
+    return Asked(spec, text, draws, isinstance(parts[0], str))
 
 
 def _draw(spec: ToolSpec, hole: Hole, scene: Scene, draws: dict[str, Draw]) -> Draw:
@@ -84,19 +83,17 @@ def _draw(spec: ToolSpec, hole: Hole, scene: Scene, draws: dict[str, Draw]) -> D
     return draws[hole.name]
 
 
-def _joined(texts: Iterable[str]) -> str:
-    """The texts one after the other; two numbers don't run into one."""
+def _joined(texts: Iterable[str], scene: Scene) -> str:
+    """The texts as one sentence: two numbers don't run into one, and "a" before a vowel is "an"."""
     whole = ""
     for text in texts:
         if whole[-1:].isdecimal() and text[:1].isdecimal():
             whole += " "
+        if (whole == "A " or whole.endswith(" a ")) and text[:1] in set("AEIOaeio"):
+            whole = whole[:-1] + "n "
         whole += text
-    return whole
-
-
-def _tidy(text: str) -> str:
-    text = " ".join(text.split())
-    return text[:1].upper() + text[1:] if text[:1].isascii() else text
+    whole = " ".join(whole.split())
+    return whole if scene.zh else whole[:1].upper() + whole[1:]
 
 
 def ask_several(
@@ -164,7 +161,7 @@ def _vary(
             texts.append(join_words([item[spec.vary].text for item in varied], zh=scene.zh))
         else:
             texts.append(_draw(spec, part, scene, shared).text)
-    text = _tidy(_joined(texts))
+    text = _joined(texts, scene)
     return text, [Asked(spec, text, {**shared, **item}) for item in varied]
 
 

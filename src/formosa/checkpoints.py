@@ -13,6 +13,7 @@ back here by name, and a test compares the ids with llama.cpp's.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import shutil
@@ -23,7 +24,7 @@ from typing import Any
 
 from formosa.chat.template import ChatTemplate, Family, family_of_vocabulary
 from formosa.errors import ModelError, UserError
-from formosa.files import read_json, write_json
+from formosa.files import explain_os_error, read_json, write_json
 from formosa.models import Model, Say
 from formosa.wheels import cache_folder
 
@@ -53,24 +54,42 @@ def checkpoint_folder(model: Model, *, say: Say | None = None) -> Path:
     """A folder that transformers loads: the model's own, or one made from its GGUF file and cached.
 
     Raises:
-        ModelError: a GGUF file of an unknown kind.
+        ModelError: a GGUF file of an unknown kind, or a damaged one.
+        UserError: the cache can't be written.
     """
     if model.kind == "folder":
         return model.path
     digest = model.sha256()
     folder = cache_folder() / "checkpoints" / f"{model.name}-{digest[:16]}-{FORMAT}"
-    if (folder / PROVENANCE).exists():  # written last: its presence means "complete"
-        return folder
-    if say:
-        say(f"{model.name}: unpacking the quantised weights, once")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    source = _unpack(model.path, folder)
-    write_json(
-        folder / PROVENANCE,
-        {"format": FORMAT, "made_from": {"sha256": digest, "name": model.name}, **source},
-    )
+    with _only_one(folder.with_name(f"{folder.name}.lock")):
+        if (folder / PROVENANCE).exists():  # written last: its presence means "complete"
+            return folder
+        if say:
+            say(f"{model.name}: unpacking the quantised weights, once")
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir()
+            source = _unpack(model.path, folder)
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
+        write_json(
+            folder / PROVENANCE,
+            {"format": FORMAT, "made_from": {"sha256": digest, "name": model.name}, **source},
+        )
     return folder
+
+
+@contextlib.contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Wait until no other process unpacks the same model; a killed one lets go."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("wb")
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    with opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
 
 
 def _unpack(path: Path, folder: Path) -> dict[str, Any]:
@@ -78,26 +97,35 @@ def _unpack(path: Path, folder: Path) -> dict[str, Any]:
     from gguf import GGUFReader
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    fields = GGUFReader(path).fields
-    about = {
-        "architecture": str(fields["general.architecture"].contents()),
-        "pre_tokenizer": str(fields["tokenizer.ggml.pre"].contents())
-        if "tokenizer.ggml.pre" in fields
-        else "default",
-    }
+    try:
+        fields = GGUFReader(path).fields
+        about = {
+            "architecture": str(fields["general.architecture"].contents()),
+            "pre_tokenizer": str(fields["tokenizer.ggml.pre"].contents())
+            if "tokenizer.ggml.pre" in fields
+            else "default",
+        }
+    except (ValueError, LookupError) as error:  # cut off, of another version, or something else
+        raise ModelError(f"{path} is not a whole GGUF file: {error}.") from error
     if about["pre_tokenizer"] not in _PRE_TOKENIZERS:
         raise ModelError(
             f"{path.name} uses an unknown pre-tokenizer, {about['pre_tokenizer']!r}.",
             "start from the model's original checkpoint folder instead",
         )
     with quiet_transformers():
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-        weights = AutoModelForCausalLM.from_pretrained(
-            path.parent,
-            gguf_file=path.name,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype="bfloat16",
-        )
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+            weights = AutoModelForCausalLM.from_pretrained(
+                path.parent,
+                gguf_file=path.name,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype="bfloat16",
+            )
+        except ValueError as error:
+            raise ModelError(
+                f"transformers can't unpack {path.name}: {str(error).splitlines()[0]}",
+                "start from the model's original checkpoint folder instead",
+            ) from error
         weights.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     rules = _PRE_TOKENIZERS[about["pre_tokenizer"]]

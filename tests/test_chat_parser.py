@@ -14,6 +14,8 @@ from chat_strategies import PYTHON_CALLS, is_object, replies
 from formosa.chat.message import ToolCall
 from formosa.chat.parser import Defect, Delta, Event, Reply, ReplyParser, parse_reply
 
+CALL_F = ToolCall("f", '{"x": 1}', "call_0")
+F = '{"name": "f", "arguments": {"x": 1}}'
 WEATHER = '{"name": "get_weather", "arguments": {"location": "臺北"}}'
 
 
@@ -225,6 +227,20 @@ def test_a_good_call_in_a_list_survives_a_malformed_one() -> None:
     assert reply.defects == (Defect("no tool name", '{"no": "name"}'),)
 
 
+def test_an_unclosed_string_ends_at_its_closing_tag() -> None:
+    bad = '<tool_call>{"name": "bad", "arguments": {"x": "oops}}</tool_call>'
+    reply = parse_reply(f"{bad} 然後 <tool_call>{{'name': 'good'}}</tool_call>")
+    assert names(reply) == ["good"]
+    assert reply.message.content == f"{bad} 然後 "
+    assert [defect.text for defect in reply.defects] == [bad]
+
+
+def test_a_brace_too_many_is_not_dropped_when_more_follows() -> None:
+    reply = parse_reply(f'<tool_call>{F}}} {{"name": "g"}}</tool_call>')
+    assert names(reply) == ["f"]
+    assert reply.message.content == '} {"name": "g"}</tool_call>'
+
+
 def test_a_second_object_between_the_tags_comes_back_without_a_tag_that_nobody_wrote() -> None:
     reply = parse_reply('<tool_call>{"name": "f"},\n{"name": }</tool_call>')
     assert names(reply) == ["f"]
@@ -233,8 +249,6 @@ def test_a_second_object_between_the_tags_comes_back_without_a_tag_that_nobody_w
 
 # -- what real models write ----------------------------------------------------------------------
 
-CALL_F = ToolCall("f", '{"x": 1}', "call_0")
-F = '{"name": "f", "arguments": {"x": 1}}'
 CASES: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
     # what it is: (reply, reasoning, content, calls)
     "words only": ("您好！", "", "您好！", []),
@@ -431,6 +445,11 @@ def test_a_malformed_call_in_thoughts_that_never_close_is_marked() -> None:
     assert [defect.text for defect in reply.defects] == ["<tool_call>{bad}"]
 
 
+def test_the_first_call_ends_thoughts_that_never_close() -> None:
+    reply = parse_reply(f"<think>a<tool_call>{F}</tool_call>\n<tool_call>{{bad}}</tool_call> b")
+    assert said(reply) == ("a", "\n<tool_call>{bad}</tool_call> b", (CALL_F,))
+
+
 # -- when things are said ------------------------------------------------------------------------
 
 
@@ -503,6 +522,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "braces": lambda n: "<tool_call>" + "{" * 12 * n,
     "brackets and spaces": lambda n: '<tool_call>{"' + "<tool_call>[ " * n,
     "backslashes": lambda n: '<tool_call>{"a": "' + "\\" * 12 * n,
+    "strings to the end": lambda n: '<tool_call>[\\"</tool_call>a' * n,
     "apostrophes": lambda n: '<tool_call>{"a": ' + "it's " * n,
     "nested thoughts": lambda n: "<think>" + "<tool_call>{}</tool_call><think>" * n,
     "calls in thoughts": lambda n: "<think>" + f"<tool_call>{F}</tool_call>" * n,
@@ -563,7 +583,7 @@ def test_work_grows_with_the_length_of_the_text(kind: str, size: int) -> None:
         parser.flush()
         return parser.handled
 
-    small, large = work(1500), work(3000)
+    small, large = work(700), work(1400)
     assert large <= 2.3 * small + 20_000
 
 
@@ -574,6 +594,8 @@ def test_the_rest_of_a_text_with_many_broken_strings_is_read_the_same_however_it
     whole = parse_reply(text)
     assert len(whole.message.tool_calls) == 200
     assert stream(text)[1] == whole
+    endless = HOSTILE["strings to the end"](1000)
+    assert parse_reply(endless) == stream(endless)[1]
     far = f"{bad} {'字' * 5000} <tool_call>{F}</tool_call>\n" * 80
     assert parse_reply(far) == stream(far[i : i + 97] for i in range(0, len(far), 97))[1]
 

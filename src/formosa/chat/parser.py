@@ -223,7 +223,7 @@ class ReplyParser:
         assert space is not None
         rest = self._pending[space.end() :]
         if not rest:
-            if self._final and not self._calls and self._blocks == 0:
+            if self._final and not self._calls:
                 self._emit("content", self._pending)  # a reply of white space only
                 self._pending = ""
             return False

@@ -366,6 +366,13 @@ def test_held_out_wordings_are_kept_from_training(rows: list[Row], held_out: lis
     assert not {row.question for row in rows} & {row.question for row in held_out}
 
 
+def test_held_out_answers_need_no_more_tools_than_there_are() -> None:
+    """Two unseen tools give answers; a row that wanted three of them was searched for ever."""
+    for language in LANGUAGES:
+        made = list(rows_of("answer", language, 150, held_out=True))
+        assert {len(calls_of(row)) for row in made} == {1, 2, 3}
+
+
 def test_training_uses_every_tool() -> None:
     called = {call.name for row in generate(900, 2) for call in calls_of(row)}
     unused = [s.name for s in catalogue() if not s.held_out and not style_names(s) & called]

@@ -75,9 +75,13 @@ class Stage:
     def ways(self, spec: ToolSpec) -> tuple[Wording, ...]:
         return spec.wordings(self.scene.language, held_out=self.held_out)
 
+    def split(self, fits: Callable[[ToolSpec], bool] = lambda spec: True) -> list[ToolSpec]:
+        """The tools that can be asked for in this split."""
+        return [spec for spec in catalogue() if self.ways(spec) and fits(spec)]
+
     def pool(self, fits: Callable[[ToolSpec], bool] = lambda spec: True) -> list[ToolSpec]:
         """The tools of this split: a held-out row asks for a held-out tool half of the time."""
-        specs = [spec for spec in catalogue() if self.ways(spec) and fits(spec)]
+        specs = self.split(fits)
         if self.held_out:
             unseen = [spec for spec in specs if spec.held_out]
             if unseen and self.turn % 2:
@@ -193,9 +197,9 @@ def _different(
         specs = [first]
         count = stage.pick((2, 2, 2, 2, 2, 3))
         while len(specs) < count:
-            spec = stage.pick(stage.pool(fits))
-            if spec.group not in {item.group for item in specs}:
-                specs.append(spec)
+            # From the whole split: few unseen tools give an answer, perhaps fewer than `count`.
+            groups = {item.group for item in specs}
+            specs.append(stage.pick([s for s in stage.split(fits) if s.group not in groups]))
     asked = [ask(spec, stage.scene, stage.ways(spec), optional=0.3) for spec in specs]
     return join_questions(asked, stage.scene, stage.phrases("connector")), asked, specs
 

@@ -16,7 +16,8 @@ from formosa.evals.registry import TASKS, load_task
 def test_a_recipe_may_leave_out_all_but_the_tasks_names() -> None:
     config = EvalConfig.model_validate({"tasks": [{"name": "mini-zh-tw"}]})
     assert config.tasks == [TaskConfig(name="mini-zh-tw", limit=None, repeats=1, seed=0)]
-    assert (config.sampling.temperature, config.sampling.max_tokens) == (0.0, 512)
+    sampling = config.sampling(config.tasks[0])
+    assert (sampling.temperature, sampling.max_tokens) == (0.0, 512)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,13 @@ def test_an_unknown_task_names_the_nearest() -> None:
 
 def test_the_list_of_tasks_is_that_of_their_modules() -> None:
     assert set(TASKS) == {"mini-zh-tw", *BFCL_TASKS}
+
+
+def test_a_task_may_want_shorter_replies_than_the_others() -> None:
+    tasks = [{"name": "mini-zh-tw", "max_tokens": 48}, {"name": "bfcl-simple"}]
+    config = EvalConfig.model_validate({"tasks": tasks, "max_tokens": 160})
+    assert [config.sampling(task).max_tokens for task in config.tasks] == [48, 160]
+
+
+def test_without_a_list_every_task_is_asked() -> None:
+    assert [task.name for task in EvalConfig().tasks] == list(TASKS)

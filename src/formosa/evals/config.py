@@ -28,6 +28,9 @@ class TaskConfig(BaseModel):
         description="Ask only so many samples, spread evenly and always the same; all if left out.",
     )
     repeats: int = Field(1, ge=1, description="How often each sample is asked.")
+    max_tokens: int | None = Field(
+        None, ge=1, description="Tokens of a reply, where this task wants another limit."
+    )
     seed: int = Field(
         0, description="Of the order of options, and of the sampling if the temperature is above 0."
     )
@@ -70,6 +73,6 @@ class EvalConfig(BaseModel):
                 raise ValueError(f"the task {name} is there twice")
         return tasks
 
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
+    def sampling(self, task: TaskConfig) -> Sampling:
+        """How replies to the questions of `task` are generated."""
+        return Sampling(temperature=self.temperature, max_tokens=task.max_tokens or self.max_tokens)

@@ -28,7 +28,7 @@ from formosa.engines.llama import LlamaEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import CardError, UserError
 from formosa.files import sha256_file, sha256_json, write_json, write_text
-from formosa.models import Model, resolve
+from formosa.models import BUILTIN, Model, resolve
 from formosa.run.recipe import Recipe, dump_recipe
 from formosa.run.report import Report
 from formosa.run.state import State, locked
@@ -39,7 +39,7 @@ class Run:
     """A recipe at work in its folder."""
 
     recipe: Recipe
-    recipe_folder: Path  # paths in the recipe are relative to it
+    recipe_folder: Path  # the data files that the recipe names are relative to it
     folder: Path
     state: State
     report: Report
@@ -60,7 +60,8 @@ class Stage(NamedTuple):
     version: int
     inputs: Callable[[Run], Any]  # a JSON value; its hash decides whether the stage is skipped
     work: Callable[[Run], Sequence[Path]]  # returns the files it left
-    remains: tuple[str, ...] = ()  # what an interrupted attempt leaves to continue from
+    # What an interrupted attempt leaves to continue from; moved aside when the inputs change.
+    remains: tuple[str, ...] = ()
 
 
 def run_recipe(
@@ -167,7 +168,10 @@ def _export(run: Run) -> list[Path]:
         name=run.recipe.name,
         metadata={
             **({"general.license": licence} if licence else {}),
-            "formosa.recipe.sha256": sha256_json(run.recipe.model_dump(mode="json")),
+            # Only what decides these bytes: a recipe that measures more still made this file.
+            "formosa.recipe.sha256": sha256_json(
+                run.recipe.model_dump(mode="json", include={"base", "data", "train", "export"})
+            ),
             "formosa.data.sha256": run.state.outputs("data")["data/train.jsonl"],
         },
         progress=lambda done, of: run.report.progress(done, of, "tensors"),
@@ -231,7 +235,7 @@ def _eval(run: Run) -> list[Path]:
                         repeats=part.repeats,
                         limit=part.limit,
                         seed=part.seed,
-                        sampling=config.sampling,
+                        sampling=config.sampling(part),
                         concurrency=config.concurrency,
                         retry=True,
                         progress=_progress(run.report, f"{who} · {part.name}"),
@@ -286,11 +290,19 @@ def _config(part: str, *stages: str) -> Callable[[Run], Any]:
     """Inputs: that part of the recipe, and the files that those stages left."""
 
     def inputs(run: Run) -> Any:
-        config = getattr(run.recipe, part)
-        value = config if isinstance(config, str) else config.model_dump(mode="json")
-        return {part: value, **_after(*stages)(run)}
+        config = getattr(run.recipe, part).model_dump(mode="json")
+        return {part: config, **_after(*stages)(run)}
 
     return inputs
+
+
+def _model_inputs(run: Run) -> Any:
+    """The name, and for a model on this machine its bytes, which may change under the same name."""
+    base = run.recipe.base
+    if base in BUILTIN:
+        return {"base": base, "sha256": BUILTIN[base].sha256}
+    local = Path(base).expanduser().exists() and not base.startswith("hf:")
+    return {"base": base, "sha256": run.base().sha256() if local else None}
 
 
 def _data_inputs(run: Run) -> Any:
@@ -306,7 +318,7 @@ def _data_inputs(run: Run) -> Any:
 
 
 STAGES = (
-    Stage("model", "fetch the base model", 1, _config("base"), _model),
+    Stage("model", "fetch the base model", 1, _model_inputs, _model),
     Stage("data", "prepare the rows", 1, _data_inputs, _data),
     Stage(
         "train",
@@ -317,7 +329,7 @@ STAGES = (
         remains=("train", "checkpoint"),
     ),
     Stage("export", "write GGUF and check that it says the same", 1,
-          _config("export", "train"), _export),
+          _config("export", "train"), _export, remains=("gguf",)),
     Stage("serve", "serve it and run the four-step tool flow", 1,
           _config("serve", "export"), _serve),
     Stage("eval", "ask the benchmarks, base and trained", 1,

@@ -11,6 +11,7 @@ A run that was killed continues from the last whole checkpoint with the same row
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import os
 import platform
@@ -189,10 +190,11 @@ class _Run:
 
     def _measure(self, model: Any) -> dict[str, Any]:
         """Loss and exact calls on the held-out rows."""
-        loss = held_out_loss(model, self.tokenizer, self.template, self.measured_rows)
+        merged = self._merged_copy(model)
+        loss = held_out_loss(merged, self.tokenizer, self.template, self.measured_rows)
         asked = self.measured_rows[: self.config.measure_rows]
         exact = exact_calls(
-            model,
+            merged,
             self.tokenizer,
             self.template,
             asked,
@@ -200,6 +202,14 @@ class _Run:
         )
         self.say(f"held-out loss {loss:.3f}, exact calls {exact.correct} of {exact.of}")
         return {"loss": round(loss, 4), "exact_call": exact._asdict()}
+
+    def _merged_copy(self, model: Any) -> Any:
+        """The model as it will be shipped. Adapters beside every layer make generating three times
+        as slow, and merging them in place could not be undone to the bit."""
+        if self.config.method != "lora":
+            return model
+        with quiet_transformers():
+            return copy.deepcopy(model).merge_and_unload()
 
     def _cut_log(self, step: int) -> None:
         """Forget what the killed run logged after the checkpoint that this one continues from."""

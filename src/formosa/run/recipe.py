@@ -7,7 +7,9 @@ starts, with the line and, for a key, the nearest right one.
 from __future__ import annotations
 
 import difflib
+import math
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,9 @@ class Recipe(BaseModel):
 
 Place = tuple[str | int, ...]
 
+HINT = "nothing was run; mend the recipe first"
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+
 
 def load_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
@@ -64,24 +69,32 @@ def load_recipe(path: Path) -> Recipe:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
+        if not isinstance(value, dict):
+            raise RecipeError(f"{path} is not a recipe: it must be a mapping of keys to values.")
+        lines: dict[Place, int] = {}
+        if problem := _note_lines(node, (), lines):
+            line, sentence = problem
+            raise RecipeError(f"{path}:{line}: {sentence}", HINT)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(
-            f"{where} is not valid YAML: {getattr(error, 'problem', error)}."
-        ) from error
-    if not isinstance(value, dict):
-        raise RecipeError(f"{path} is not a recipe: it must be a mapping of keys to values.")
-    lines: dict[Place, int] = {}
-    repeated = _note_lines(node, (), lines)
-    if repeated:
-        place, line = repeated
-        raise RecipeError(f"{path}:{line}: the key {_dotted(place)!r} is given twice.")
+        what = getattr(error, "problem", None) or getattr(error, "reason", error)
+        raise RecipeError(f"{where} is not valid YAML: {what}.") from error
+    except ValueError as error:  # such as the date 2026-13-45
+        raise RecipeError(f"{path} holds an impossible value: {error}.") from error
+    except RecursionError as error:
+        raise RecipeError(f"{path} is nested too deeply.") from error
     try:
-        return Recipe.model_validate(value)
+        recipe = Recipe.model_validate(value)
     except pydantic.ValidationError as error:
         problems = [_explain(item, path, lines) for item in error.errors(include_url=False)]
-        raise RecipeError("\n".join(problems), "nothing was run; mend the recipe first") from error
+        raise RecipeError("\n".join(problems), HINT) from error
+    if problems := [
+        f"{path}:{lines.get(place, 1)}: {_dotted(place)}: {sentence}"
+        for place, sentence in _odd_values(value, recipe.model_dump(), ())
+    ]:
+        raise RecipeError("\n".join(problems), HINT)
+    return recipe
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -92,14 +105,17 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def _note_lines(
     node: yaml.Node | None, place: Place, lines: dict[Place, int]
-) -> tuple[Place, int] | None:
-    """Note the line of every key and item; return a key that is given twice, if there is one."""
+) -> tuple[int, str] | None:
+    """Note the line of every key and item; return (line, problem) of the first key that is given
+    twice or is no text."""
     if isinstance(node, yaml.MappingNode):
         for key, item in node.value:
             inner = (*place, str(key.value))
             line = key.start_mark.line + 1
+            if key.tag not in _KEY_TAGS:  # `on` and `no` are truth values in YAML, `1` is a number
+                return line, f"the key {_dotted(inner)!r} is read as no text; put it in quotes."
             if inner in lines:
-                return inner, line
+                return line, f"the key {_dotted(inner)!r} is given twice."
             lines[inner] = line
             if found := _note_lines(item, inner, lines):
                 return found
@@ -109,6 +125,20 @@ def _note_lines(
             if found := _note_lines(item, (*place, i), lines):
                 return found
     return None
+
+
+def _odd_values(given: Any, checked: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    """Values that pydantic takes and no person means: `epochs: yes` is 1 to it."""
+    if isinstance(given, dict) and isinstance(checked, dict):
+        for key, item in given.items():
+            yield from _odd_values(item, checked.get(key), (*place, key))
+    elif isinstance(given, list) and isinstance(checked, list):
+        for i, (item, result) in enumerate(zip(given, checked, strict=False)):
+            yield from _odd_values(item, result, (*place, i))
+    elif isinstance(given, bool) and not isinstance(checked, bool):
+        yield place, "yes, no, true and false are no numbers."
+    elif isinstance(checked, float) and not math.isfinite(checked):
+        yield place, "input should be a finite number."
 
 
 def _explain(item: Any, path: Path, lines: dict[Place, int]) -> str:
@@ -122,6 +152,8 @@ def _explain(item: Any, path: Path, lines: dict[Place, int]) -> str:
         return f"{where}: unknown key {_dotted(place)!r}; {advice}"
     if item["type"] == "missing":
         return f"{where}: the key {_dotted(place)!r} is missing."
+    if item["type"] in ("model_type", "dict_type"):
+        return f"{where}: {_dotted(place)}: must be a mapping of keys to values."
     message = item["msg"].removeprefix("Value error, ")
     return f"{where}: {_dotted(place)}: {message[:1].lower()}{message[1:]}."
 

@@ -297,12 +297,12 @@ def _config(part: str, *stages: str) -> Callable[[Run], Any]:
 
 
 def _model_inputs(run: Run) -> Any:
-    """The name, and for a model on this machine its bytes, which may change under the same name."""
+    """The name, and its bytes: those of a folder or file may change under the same name."""
     base = run.recipe.base
     if base in BUILTIN:
         return {"base": base, "sha256": BUILTIN[base].sha256}
-    local = Path(base).expanduser().exists() and not base.startswith("hf:")
-    return {"base": base, "sha256": run.base().sha256() if local else None}
+    # A hub model is not asked for here: a complete run must not need the network.
+    return {"base": base, "sha256": None if base.startswith("hf:") else run.base().sha256()}
 
 
 def _data_inputs(run: Run) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from formosa.errors import UserError
-from formosa.files import read_json, sha256_file, write_json
+from formosa.files import explain_os_error, read_json, sha256_file, write_json
 
 SCHEMA = 1
 
@@ -29,7 +29,7 @@ class State:
         self.folder = folder
         self.path = folder / "state.json"
         value = read_json(self.path) if self.path.exists() else {}
-        if value and value.get("schema") != SCHEMA:
+        if value and (not isinstance(value, dict) or value.get("schema") != SCHEMA):
             raise UserError(
                 f"{self.path} was written by another version of Formosa.",
                 f"move {folder} away and run the recipe again",
@@ -49,7 +49,9 @@ class State:
         )
 
     def begin(self, stage: str, inputs: str, remains: Sequence[str]) -> None:
-        """Note that the stage begins. Leftovers of other inputs are moved aside first.
+        """Note that the stage begins. Only what an interrupted attempt with the same inputs left is
+        continued from. Leftovers of other inputs are moved aside first, and so are files that were
+        changed or lost after the stage was complete: nobody knows what they are now.
 
         Args:
             stage: its name.
@@ -57,7 +59,7 @@ class State:
             remains: files and folders, relative to the run folder, that it would continue from.
         """
         before = self._stages.get(stage)
-        if before is None or before["inputs"] != inputs:
+        if before is None or before["inputs"] != inputs or before["status"] == "complete":
             for name in remains:
                 self._set_aside(self.folder / name)
         self._stages[stage] = {"status": "started", "inputs": inputs}
@@ -102,10 +104,13 @@ def locked(folder: Path) -> Iterator[None]:
     """Only one process may work in a run folder.
 
     Raises:
-        UserError: another one does.
+        UserError: another one does, or the folder can't be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

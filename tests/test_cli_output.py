@@ -133,3 +133,9 @@ def test_columns_are_chosen_in_order() -> None:
         {"b": 2, "a": 1},
         {"b": 4, "a": None},
     ]
+
+
+def test_text_is_printed_to_the_character() -> None:
+    """rich expands tabs and drops carriage returns; a rendered prompt must be its very bytes."""
+    words = "a\tb\r\n c  \n\n"
+    assert run(lambda out: out.text(words)).stdout_bytes.decode() == words

@@ -255,7 +255,6 @@ def _citation(ledger: Ledger, logs: list[LogFile], name: str) -> str:
         f"  title = {{{name}: a small tool-calling model for Traditional Chinese}},",
         f"  note = {{Fine-tuned from {base['hub_id'] or base['name'] or 'an unrecorded base'} "
         f"with Formosa {__version__}}},",
-        "  howpublished = {\\url{https://github.com/formosa-lm/formosa}},",
         *([f"  year = {{{years[-1]}}}"] if years else []),
         "}",
     ]

@@ -43,10 +43,10 @@ class Output:
     def data(self, value: Any, human: str | Table | None = None) -> None:
         """The result: `value` as JSON, or `human` (text or table) for people."""
         if self.json_mode or human is None:
-            text = json.dumps(value, ensure_ascii=False, indent=None if self.json_mode else 2)
-            self._out.out(text, highlight=False)
+            indent = None if self.json_mode else 2
+            self.text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
         elif isinstance(human, str):
-            self._out.out(human, highlight=False)
+            self.text(human + "\n")
         else:
             self._out.print(human)
 
@@ -64,8 +64,10 @@ class Output:
         self.data(list(rows), drawn if rows else "(nothing)")
 
     def text(self, text: str) -> None:
-        """Text that is the result itself, such as a rendered prompt or a piece of a reply."""
-        self._out.out(text, highlight=False, end="")
+        """Text that is the result itself, such as a rendered prompt or a piece of a reply: its
+        very characters, where rich would expand tabs and drop carriage returns."""
+        self._out.file.write(text)
+        self._out.file.flush()
 
     def say(self, text: str) -> None:
         """A remark for people. Never data."""

@@ -9,7 +9,7 @@ import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -59,9 +59,15 @@ def _software() -> list[Finding]:
             advice = f"pip install 'formosa-lm[{extra}]'"
             findings.append(Finding(what, "missing", f"{package}: {advice}"))
         else:
-            version = importlib.metadata.version(package)
-            findings.append(Finding(what, "ok", f"{package} {version}"))
+            findings.append(Finding(what, "ok", f"{package} {_version(package)}"))
     return findings
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # such as a source folder on the path
+        return "of unknown version"
 
 
 def _machine() -> list[Finding]:
@@ -79,7 +85,7 @@ def _memory_gb() -> tuple[float, float]:
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         name, _, rest = line.partition(":")
         values[name] = float(rest.split()[0]) / 1e6
-    return values["MemTotal"], values["MemAvailable"]
+    return values["MemTotal"], values.get("MemAvailable", values["MemFree"])
 
 
 def _gpu() -> Finding:
@@ -90,9 +96,14 @@ def _gpu() -> Finding:
     import subprocess
 
     query = [command, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, check=False)  # noqa: S603
+    try:
+        answer = subprocess.run(  # noqa: S603
+            query, capture_output=True, text=True, check=True, timeout=20
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("GPU", "warning", f"the driver does not answer: {type(error).__name__}")
     names = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
-    return Finding("GPU", "ok" if names else "warning", "; ".join(names) or "the driver is broken")
+    return Finding("GPU", "ok", "; ".join(names) or "none found; everything works on the CPU")
 
 
 def _cache() -> Finding:
@@ -100,23 +111,30 @@ def _cache() -> Finding:
     from formosa.wheels import cache_folder
 
     folder = cache_folder()
-    here = [name for name in BUILTIN if is_cached(name)]
-    above = next(path for path in (folder, *folder.parents) if path.exists())
-    free = shutil.disk_usage(above).free / 1e9
-    state = "ok" if free > 3 and os.access(above, os.W_OK) else "warning"
+    try:
+        here = [name for name in BUILTIN if is_cached(name)]
+        above = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(above).free / 1e9
+    except OSError as error:
+        return Finding("cache", "warning", f"{folder} can't be read: {error.strerror}")
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        advice = f"{above} is not writable; set FORMOSA_HOME to a folder that is"
+        return Finding("cache", "warning", f"{folder}: {advice}")
     detail = f"{folder}: {', '.join(here) or 'no model yet'}; {free:.0f} GB free"
-    return Finding("cache", state, detail)
+    return Finding("cache", "ok" if free > 3 else "warning", detail)
 
 
 def _hub(*, offline: bool) -> Finding:
-    if offline or os.environ.get("HF_HUB_OFFLINE") == "1":
+    from huggingface_hub import constants
+
+    if offline or constants.HF_HUB_OFFLINE:
         return Finding("hub", "ok", "not asked (offline)")
     import httpx2
-    from huggingface_hub.constants import ENDPOINT
 
+    address = constants.ENDPOINT
     try:
-        answer: Any = httpx2.head(ENDPOINT, timeout=3.0)
-    except httpx2.HTTPError as error:
-        detail = f"{ENDPOINT} can't be reached ({type(error).__name__}); built-in models still work"
+        code = httpx2.head(address, timeout=3.0).status_code
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        detail = f"{address} can't be reached ({type(error).__name__}); built-in models still work"
         return Finding("hub", "warning", detail)
-    return Finding("hub", "ok", f"{ENDPOINT} answers {answer.status_code}")
+    return Finding("hub", "ok" if code < 500 else "warning", f"{address} answers {code}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import get_args
 
 import click
 
 from formosa.cli.output import Output, command_output
+from formosa.errors import ModelError, ParityError
 from formosa.export.config import Quantisation
+from formosa.files import read_json
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -42,6 +45,7 @@ def gguf(
     """Write CHECKPOINT as the GGUF file FILE, then run `export check`."""
     from formosa.export.gguf import write_gguf
 
+    _require_whole(checkpoint)
     with out.progress() as bars:
         task = bars.add_task("tensors", total=None)
         write_gguf(
@@ -67,5 +71,22 @@ def check(out: Output, checkpoint: Path, file: Path, tokens: int) -> None:
 def _check(out: Output, checkpoint: Path, file: Path, *, tokens: int) -> None:
     from formosa.export.parity import check_parity_now
 
-    checks = check_parity_now(checkpoint, file, greedy_tokens=tokens)
-    out.table([item._asdict() for item in checks])
+    _require_whole(checkpoint)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "parity.json"
+        try:
+            check_parity_now(checkpoint, file, greedy_tokens=tokens, report=report)
+        except ParityError as error:
+            out.table(read_json(report)["checks"])
+            raise ParityError(error.message) from error
+        out.table(read_json(report)["checks"])
+
+
+def _require_whole(checkpoint: Path) -> None:
+    """Say at once what a folder lacks to be a checkpoint as training leaves it."""
+    for pattern in ("config.json", "*.safetensors", "tokenizer.json", "chat_template.jinja"):
+        if not any(checkpoint.glob(pattern)):
+            raise ModelError(
+                f"{checkpoint} is no whole checkpoint: it holds no {pattern}.",
+                "name the folder `checkpoint` of a run, as in runs/mini/checkpoint",
+            )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from formosa.tools.registry import tool
+from formosa import tool
 
 # Invented. A real tool would ask a weather service here.
 DEGREES = {"台北": 26.0, "台中": 27.5, "高雄": 29.0}

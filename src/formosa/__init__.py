@@ -8,6 +8,7 @@ from formosa.chat.parser import Reply, ReplyParser, parse_reply
 from formosa.chat.schema import tool_from_function
 from formosa.chat.template import ChatTemplate
 from formosa.errors import FormosaError, UserError
+from formosa.tools.registry import tool
 
 __version__ = "0.1.0"
 
@@ -21,5 +22,6 @@ __all__ = [
     "ToolCall",
     "UserError",
     "parse_reply",
+    "tool",
     "tool_from_function",
 ]

@@ -61,14 +61,13 @@ def run(out: Output, recipe: Path, runs: Path, plan: bool) -> None:
 
 
 class DrawnReport:
-    """Draws a run on a terminal; elsewhere it writes a line now and then."""
-
-    EVERY = 10  # lines of progress are written at so many steps, where no bar can be drawn
+    """Draws a run on a terminal; elsewhere it writes a line at every quarter of a stage."""
 
     def __init__(self, out: Output, bars: Progress) -> None:
         self._out, self._bars = out, bars
         self._task: TaskID | None = None
         self._stage = ""
+        self._written = ("", 0)  # what a line was last written about, and which quarter
 
     def stage(self, name: str, what: str) -> None:
         self._stage = name
@@ -86,8 +85,10 @@ class DrawnReport:
 
     def progress(self, done: int, total: int, text: str = "") -> None:
         if self._bars.disable:
-            if done % self.EVERY == 0 or done == total:
+            quarter = (text.split(" ")[0], done * 4 // max(total, 1))
+            if quarter[1] and quarter != self._written:
                 self._out.say(f"  {done} of {total} {text}".rstrip())
+            self._written = quarter
             return
         if self._task is None:
             self._task = self._bars.add_task(self._stage)

@@ -9,9 +9,11 @@ tokens    llama.cpp cuts a corpus (zh-TW, emoji, white space, digits, control to
 greedy    llama.cpp continues prompts greedily; at every one of its tokens the checkpoint, reading
           the same words in float32, has the same first choice
 
-Quantising moves the scores a little, so where the checkpoint's own two best are nearly tied the
-file may take the other: such a place is a near tie if the checkpoint's probabilities of the two
-differ by less than a factor of e^TIE. Anything else fails. Both are counted.
+Fewer bits move the scores a little, so where the checkpoint's own two best are nearly tied the file
+may take the other. Such a place is a near tie if the checkpoint's probabilities of the two differ by
+less than a factor of e^TIE, by kind of file; at most one token in twenty may be one. Anything else
+fails. Both are counted. Damage looks different: with the query rows in the wrong order the first or
+second word is off by several units.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ from formosa.engines.llama import LlamaEngine
 from formosa.errors import ParityError
 from formosa.files import sha256_file, write_json
 
-TIE = 0.25  # natural log; Q8_0 moved no score of the tests by more than a tenth of it
+# Natural logs. Measured with a tuned SmolLM2-135M on 1,230 greedy tokens: F16 never chose another
+# word; Q8_0, which rounds the activations to 8 bits too, 8 times, by 0.01 to 0.76.
+TIE = {"F32": 0.1, "F16": 0.1, "BF16": 0.25, "Q8_0": 1.5}
+TIES_AT_MOST = 0.05  # of all tokens compared
 
 
 class Check(NamedTuple):
@@ -190,6 +195,7 @@ async def _check_greedy(
 
     template = engine.info.template
     assert template is not None
+    tie = TIE[engine.info.details["quantisation"]]
     model = load_weights(checkpoint, dtype="float32").eval()
     compared = ties = 0
     for messages, tools in conversations():
@@ -206,12 +212,13 @@ async def _check_greedy(
             if best == word:
                 continue
             gap = float(scores[best] - scores[word])
-            if gap >= TIE:
+            if gap >= tie:
                 said, meant = (repr(tokenizer.decode([i])) for i in (word, best))
                 detail = f"after {compared - 1} equal tokens it says {said}, not {meant}: {gap:.2f}"
                 return Check("greedy", False, compared, detail)
             ties += 1
-    return Check("greedy", True, compared, f"{compared - ties} tokens equal, {ties} near ties")
+    passed = ties <= TIES_AT_MOST * compared
+    return Check("greedy", passed, compared, f"{compared - ties} tokens equal, {ties} near ties")
 
 
 def _difference(who: str, ours: str, text: str) -> str:

@@ -187,7 +187,7 @@ def out_on(console: Console) -> Output:
     return out
 
 
-def test_without_a_terminal_progress_is_a_line_now_and_then() -> None:
+def test_without_a_terminal_progress_is_a_line_at_every_quarter() -> None:
     stream = io.StringIO()
     with drawn(out_on(Console(file=stream))) as report:
         report.stage("train", "fine-tune")
@@ -196,8 +196,9 @@ def test_without_a_terminal_progress_is_a_line_now_and_then() -> None:
         report.finished("train", 1.4)
     assert stream.getvalue().splitlines() == [
         "▶ train: fine-tune",
-        "  10 of 25 loss [10]",
-        "  20 of 25 loss [20]",
+        "  7 of 25 loss [7]",
+        "  13 of 25 loss [13]",
+        "  19 of 25 loss [19]",
         "  25 of 25 loss [25]",
         "✓ train: 1 s",
     ]

@@ -216,6 +216,7 @@ def _eval(run: Run) -> list[Path]:
             name=f"{run.recipe.name} ({who})",
             context=config.context,
             slots=config.concurrency,
+            sha256=sha256_file(path),
         )
         # Both in our format: a base model's own template may know no tools, and what is compared
         # is the training, not two templates.

@@ -221,3 +221,12 @@ def test_on_a_terminal_progress_is_a_bar_for_each_part() -> None:
         ]
         assert all(task.stop_time is not None for task in report._bars.tasks)
     assert "3/3" in stream.getvalue()
+
+
+def test_a_part_that_was_there_already_is_one_line() -> None:
+    """Two tasks continued from their logs: each begins where it ends."""
+    stream = io.StringIO()
+    with drawn(out_on(Console(file=stream))) as report:
+        for task in ("base · a", "base · b"):
+            report.progress(3, 3, task)
+    assert stream.getvalue().splitlines() == ["  3 of 3 base · a", "  3 of 3 base · b"]

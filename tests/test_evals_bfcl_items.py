@@ -117,7 +117,7 @@ def test_an_unknown_category_names_the_known_ones() -> None:
 def test_every_file_of_the_wheel_is_pinned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: dict[str, str] = {}
 
-    def fetch(requirement: str, member: str, *, sha256: str, say: object) -> Path:
+    def fetch(requirement: str, member: str, *, sha256: str, **_: object) -> Path:
         assert requirement == WHEEL
         asked[member] = sha256
         path = tmp_path / Path(member).name

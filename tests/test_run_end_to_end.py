@@ -137,6 +137,7 @@ def test_the_exported_file_says_what_it_was_made_of(life: Life) -> None:
 def test_the_end_of_a_run_shows_scores_times_and_what_to_try(life: Life) -> None:
     out, err = life.first.out, life.first.err
     assert all(task in out for task in TASKS)
+    assert all(word in out for word in ("correct", "wrong", "unparsed", "truncated", "failed"))
     assert all(stage in out for stage in STAGES)
     assert f"formosa chat {life.folder}" in err
     assert f"formosa serve {life.folder}" in err
@@ -153,9 +154,13 @@ def test_again_nothing_is_done_and_one_changed_setting_does_what_follows(life: L
     assert again.code == 0
     assert stages_of(again, "▶") == []
     assert stages_of(again, "✓") == STAGES
-    rows = {(row["task"], row["read by"]): row for row in again.json["scores"]}
+    rows = {(row["task"], row["scorer"]): row for row in again.json["scores"]}
     assert set(rows) == {("mini-zh-tw", "box"), ("mini-zh-tw", "pattern"), ("bfcl-simple", "ast")}
     assert all(row["questions"] == 2 for row in rows.values())
+    for row in rows.values():
+        for who in ("base", "trained"):
+            assert 0 <= row[who]["low"] <= row[who]["value"] <= row[who]["high"] <= 1
+            assert sum(row[who]["outcomes"].values()) == 2 * row["repeats"]
     assert list(again.json["seconds"]) == STAGES
 
     before = {path: path.stat().st_mtime_ns for path in life.folder.glob("gguf/*")}

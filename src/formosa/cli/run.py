@@ -40,7 +40,7 @@ def run(out: Output, recipe: Path, runs: Path, plan: bool) -> None:
         out.data(loaded.model_dump(mode="json"), dump_recipe(loaded))
         return
     from formosa.run.stages import run_recipe
-    from formosa.run.summary import summarise
+    from formosa.run.summary import outcome_table, score_table, summarise
 
     folder = runs / loaded.name
     with drawn(out) as report:
@@ -49,7 +49,9 @@ def run(out: Output, recipe: Path, runs: Path, plan: bool) -> None:
     if out.json_mode:
         out.data(summary)
         return
-    out.table(summary["scores"], title="\nbase → trained, percent with 95 % interval")
+    scores = summary["scores"]
+    out.table(score_table(scores), title="\npercent correct (95 % interval), base and trained")
+    out.table(outcome_table(scores), title="\nwhat became of every answer")
     out.table(
         [{"stage": name, "seconds": seconds} for name, seconds in summary["seconds"].items()],
         title="\ntime",
@@ -85,7 +87,8 @@ class DrawnReport:
 
     def progress(self, done: int, total: int, text: str = "") -> None:
         if self._bars.disable:
-            quarter = (text.split(" ")[0], done * 4 // max(total, 1))
+            what = text.rstrip("0123456789.[] ")  # without the figure that changes at every step
+            quarter = (what, done * 4 // max(total, 1))
             if quarter[1] and quarter != self._written:
                 self._out.say(f"  {done} of {total} {text}".rstrip())
             self._written = quarter

@@ -9,11 +9,11 @@ tokens    llama.cpp cuts a corpus (zh-TW, emoji, white space, digits, control to
 greedy    llama.cpp continues prompts greedily; at every one of its tokens the checkpoint, reading
           the same words in float32, has the same first choice
 
-Fewer bits move the scores a little, so where the checkpoint's own two best are nearly tied the file
-may take the other. Such a place is a near tie if the checkpoint's probabilities of the two differ by
-less than a factor of e^TIE, by kind of file; at most one token in twenty may be one. Anything else
-fails. Both are counted. Damage looks different: with the query rows in the wrong order the first or
-second word is off by several units.
+Fewer bits move the scores a little, so where the checkpoint's own two best are nearly tied the
+file may take the other. Such a place is a near tie if the checkpoint's probabilities of the two
+differ by less than a factor of e^TIE, by kind of file; at most one token in twenty may be one.
+Anything else fails. Both are counted. Damage looks different: with the query rows in the wrong
+order the first or second word is off by several units.
 """
 
 from __future__ import annotations

@@ -105,7 +105,11 @@ def run_recipe(
 
 
 def _model(run: Run) -> list[Path]:
-    model = run.base()
+    model = resolve(
+        run.recipe.base,
+        say=run.report.say,
+        progress=lambda done, total: run.report.progress(done, total, "MB"),
+    )
     path = run.folder / "model.json"
     write_json(
         path,

@@ -27,6 +27,7 @@ def summarise(folder: Path, state: State) -> dict[str, Any]:
 
 
 def _scores(logs: Path) -> list[dict[str, Any]]:
+    """A row for each task and reading; shares of 1, intervals of 95 %."""
     rows = []
     for path in sorted(logs.glob("trained-*.jsonl")):
         trained = read_log(path)
@@ -36,26 +37,56 @@ def _scores(logs: Path) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "task": trained.start["task"]["name"],
-                    "read by": scorer,
+                    "scorer": scorer,
                     "questions": difference.questions,
-                    "base": _percent(base, scorer),
-                    "trained": _percent(trained, scorer),
-                    "difference": f"{100 * difference.value:+.1f} "
-                    f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]",
-                    "base outcomes": _counts(base, scorer),
-                    "trained outcomes": _counts(trained, scorer),
+                    "repeats": trained.start["plan"]["repeats"],
+                    "base": _figures(base, scorer),
+                    "trained": _figures(trained, scorer),
+                    "difference": difference._asdict(),
                 }
             )
     return rows
 
 
-def _percent(log: EvalLog, scorer: str) -> str:
-    value = score(log, scorer)
-    return f"{100 * value.value:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+def _figures(log: EvalLog, scorer: str) -> dict[str, Any]:
+    found = score(log, scorer)
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "outcomes": outcomes(log, scorer)._asdict(),
+    }
 
 
-def _counts(log: EvalLog, scorer: str) -> str:
-    """Correct, wrong, unparsed, truncated and failed answers, as `3✓ 10✗ 2? 0… 0!`."""
-    return " ".join(
-        f"{count}{mark}" for count, mark in zip(outcomes(log, scorer), "✓✗?…!", strict=True)
-    )
+def score_table(scores: list[dict[str, Any]]) -> list[dict[str, str | int]]:
+    """The scores for people, in percent, narrow enough for a terminal of 80 columns."""
+    return [
+        {
+            "task": row["task"],
+            "read": row["scorer"],
+            "asked": f"{row['questions']}×{row['repeats']}",
+            "base": _percent(row["base"]),
+            "trained": _percent(row["trained"]),
+            "difference": _points(row["difference"]),
+        }
+        for row in scores
+    ]
+
+
+def outcome_table(scores: list[dict[str, Any]]) -> list[dict[str, str | int]]:
+    """What became of every answer that was asked for."""
+    return [
+        {"task": row["task"], "read": row["scorer"], "model": who, **row[who]["outcomes"]}
+        for row in scores
+        for who in ("base", "trained")
+    ]
+
+
+def _percent(figures: dict[str, Any]) -> str:
+    value, low, high = (100 * figures[key] for key in ("value", "low", "high"))
+    return f"{value:.0f} ({low:.0f}–{high:.0f})"
+
+
+def _points(difference: dict[str, Any]) -> str:
+    value, low, high = (100 * difference[key] for key in ("value", "low", "high"))
+    return f"{value:+.0f} ({low:+.0f} to {high:+.0f})"

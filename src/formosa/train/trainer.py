@@ -3,11 +3,11 @@
 Imported only when a training starts: this module needs torch and transformers.
 
 Why groups: rows of 300 tokens leave a core idle between the small matrices of a 135M model; four
-at a time are 1.7 times as fast on two cores. Why of like length and padded on the left: little padding,
-and the labelled ends of the rows stand under each other. Why the head on labels only: in tool-call
-rows four of five tokens are prompt, and scoring them is a fifth of the work for a 135M model and
-more than half for a large vocabulary. `logits_to_keep` is the model's own argument for it, so
-wrapped models (DDP, FSDP) work the same.
+at a time are 1.7 times as fast on two cores. Why of like length and padded on the left: little
+padding, and the labelled ends of the rows stand under each other. Why the head on labels only: in
+tool-call rows four of five tokens are prompt, and scoring them is a fifth of the work for a 135M
+model and more than half for a large vocabulary. `logits_to_keep` is the model's own argument for
+it, so wrapped models (DDP, FSDP) work the same.
 """
 
 from __future__ import annotations

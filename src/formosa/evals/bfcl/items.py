@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from formosa.chat.message import Message
 from formosa.errors import DataError, MessageError
 from formosa.files import sha256_file, sha256_json
-from formosa.wheels import Progress, fetch_member
+from formosa.wheels import Say, fetch_member
 
 WHEEL = "bfcl-eval==2026.3.23"
 LICENCE = "Apache-2.0"
@@ -95,7 +95,7 @@ class BfclData:
     items: tuple[BfclItem, ...]
 
 
-def load(category: str, *, data_dir: Path | None = None, say: Progress | None = None) -> BfclData:
+def load(category: str, *, data_dir: Path | None = None, say: Say | None = None) -> BfclData:
     """Read a category.
 
     Args:
@@ -128,9 +128,11 @@ def load(category: str, *, data_dir: Path | None = None, say: Progress | None = 
     )
 
 
-def _file(name: str, sha256: str, data_dir: Path | None, say: Progress | None) -> Path:
+def _file(name: str, sha256: str, data_dir: Path | None, say: Say | None) -> Path:
     if data_dir is None:
-        return fetch_member(WHEEL, f"bfcl_eval/data/{name}", sha256=sha256, say=say)
+        return fetch_member(
+            WHEEL, f"bfcl_eval/data/{name}", sha256=sha256, keep_wheel=True, say=say
+        )
     path = data_dir / name
     if not path.is_file():
         raise DataError(

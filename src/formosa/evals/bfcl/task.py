@@ -27,7 +27,7 @@ from formosa.evals.bfcl.decode import DECODER, decode
 from formosa.evals.bfcl.docs import tools
 from formosa.evals.bfcl.items import LICENCE, BfclItem, load
 from formosa.evals.task import Asked, Sample, ScoreRecord, Task, unread
-from formosa.wheels import Progress
+from formosa.wheels import Say
 
 TASKS: Mapping[str, str] = {
     "bfcl-simple": "simple_python",
@@ -39,9 +39,7 @@ TASKS: Mapping[str, str] = {
 """Name of the task → category of the data."""
 
 
-def bfcl_task(
-    name: str, *, data_dir: Path | None = None, say: Progress | None = None
-) -> Task[BfclItem]:
+def bfcl_task(name: str, *, data_dir: Path | None = None, say: Say | None = None) -> Task[BfclItem]:
     """A task by its name.
 
     Args:

@@ -23,15 +23,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import formosa.data
-from formosa.chat.template import ChatTemplate
 from formosa.engines.llama import LlamaEngine
 from formosa.engines.templated import TemplatedChat
-from formosa.errors import CardError, UserError
+from formosa.errors import CardError
 from formosa.files import sha256_file, sha256_json, write_json, write_text
 from formosa.models import BUILTIN, Model, resolve
 from formosa.run.recipe import Recipe, dump_recipe
 from formosa.run.report import Report
 from formosa.run.state import State, locked
+from formosa.wheels import cache_folder
 
 
 @dataclass
@@ -222,12 +222,7 @@ def _eval(run: Run) -> list[Path]:
             slots=config.concurrency,
             sha256=sha256_file(path),
         )
-        # Both in our format: a base model's own template may know no tools, and what is compared
-        # is the training, not two templates.
-        family = engine.family
-        if family is None:
-            raise UserError(f"{path} has the control tokens of no family that Formosa knows.")
-        model = TemplatedChat(engine, ChatTemplate.formosa(family))
+        model = TemplatedChat(engine)
         try:
             for part in config.tasks:
                 task = load_task(part.name, say=run.report.say)
@@ -258,15 +253,18 @@ def _progress(report: Report, text: str) -> Callable[[int, int], None]:
 
 
 def _base_gguf(run: Run) -> Path:
-    """The base as a GGUF file: its own, or its checkpoint written like the trained one."""
+    """The base written like the trained model, in the cache: same template, same quantisation, so
+    that nothing but the training is compared."""
+    from formosa.checkpoints import checkpoint_folder
     from formosa.export.gguf import write_gguf
 
-    base = run.base()
-    if base.kind == "gguf":
-        return base.path
-    path = run.folder / "gguf" / "base" / run.gguf.name
+    base, quantisation = run.base(), run.recipe.export.quantisation
+    name = f"{base.name}-{base.sha256()[:16]}-{quantisation}.gguf"
+    path = cache_folder() / "gguf" / name
     if not path.exists():
-        write_gguf(base.path, path, run.recipe.export.quantisation, name=base.name)
+        run.report.say(f"writing {base.name} as {quantisation}, once")
+        checkpoint = checkpoint_folder(base, say=run.report.say)
+        write_gguf(checkpoint, path, quantisation, name=base.name)
     return path
 
 

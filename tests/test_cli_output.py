@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from formosa.cli.output import Output, columns, command_output, examples
+from formosa.cli.output import Output, columns, command_output
 
 ROWS: list[dict[str, Any]] = [
     {"name": "a[/b]", "score": 0.51234, "n": 3},
@@ -117,15 +117,6 @@ def test_a_progress_bar_is_silent_where_there_is_no_terminal() -> None:
 )
 def test_cells(value: Any, cell: str) -> None:
     assert run(lambda out: out.table([{"k": value}])).stdout.split() == ["k", cell]
-
-
-def test_examples_are_not_rewrapped() -> None:
-    @click.command(help="Do it.\n\n" + examples("formosa a  # one", "formosa b  # two"))
-    def command() -> None: ...
-
-    shown = CliRunner().invoke(command, ["--help"]).output
-    assert "formosa a  # one\n" in shown
-    assert "formosa b  # two\n" in shown
 
 
 def test_columns_are_chosen_in_order() -> None:

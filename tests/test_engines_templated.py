@@ -24,7 +24,6 @@ from formosa.engines.protocol import (
     Sampling,
     TextEngine,
     Usage,
-    texts,
 )
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
@@ -247,7 +246,3 @@ def test_closing_twice_is_fine() -> None:
         await model.aclose()
 
     asyncio.run(close())
-
-
-def test_the_words_of_a_conversation() -> None:
-    assert texts([Message("user", "a"), Message("assistant", "b", "c")]) == "a\nb"

@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 
 from formosa.chat.message import Message, Tool, ToolCall
 from formosa.chat.template import ChatTemplate
-from formosa.train.accuracy import Exact, exact_calls, held_out_loss, same_calls
+from formosa.train.accuracy import Exact, exact_calls, held_out_loss, same_calls_in_any_order
 from formosa.train.rows import Conversation
 
 A, B = ToolCall.of("f", {"x": 1}, "1"), ToolCall.of("g", {"y": [1, 2]}, "2")
 
 
 def test_calls_are_compared_by_name_and_value_in_any_order() -> None:
-    assert same_calls([A, B], [ToolCall("g", '{"y":[1,2]}'), ToolCall("f", '{ "x": 1 }')])
+    assert same_calls_in_any_order(
+        [A, B], [ToolCall("g", '{"y":[1,2]}'), ToolCall("f", '{ "x": 1 }')]
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,24 +28,26 @@ def test_calls_are_compared_by_name_and_value_in_any_order() -> None:
     [[], [A], [A, A], [A, B, B], [A, ToolCall.of("g", {"y": [2, 1]})], [A, ToolCall("g", "{}")]],
 )
 def test_missing_extra_repeated_or_different_calls_are_wrong(found: list[ToolCall]) -> None:
-    assert not same_calls([A, B], found)
+    assert not same_calls_in_any_order([A, B], found)
 
 
 @pytest.mark.parametrize("value", [1.0, True, "1"])
 def test_json_types_count(value: Any) -> None:
     """`1`, `1.0`, `true` and `"1"` are four values; a tool wants one of them."""
-    assert not same_calls([ToolCall.of("f", {"x": 1})], [ToolCall.of("f", {"x": value})])
+    assert not same_calls_in_any_order(
+        [ToolCall.of("f", {"x": 1})], [ToolCall.of("f", {"x": value})]
+    )
 
 
 def test_no_calls_match_no_calls() -> None:
-    assert same_calls([], [])
-    assert not same_calls([], [A])
+    assert same_calls_in_any_order([], [])
+    assert not same_calls_in_any_order([], [A])
 
 
 @given(st.permutations([A, A, B]))
 def test_a_call_made_twice_must_be_found_twice(order: list[ToolCall]) -> None:
-    assert same_calls([A, B, A], order)
-    assert not same_calls([A, B, B], order)
+    assert same_calls_in_any_order([A, B, A], order)
+    assert not same_calls_in_any_order([A, B, B], order)
 
 
 TOOL = Tool.of("f", "", {"type": "object", "properties": {"x": {"type": "integer"}}})

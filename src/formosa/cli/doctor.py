@@ -71,7 +71,9 @@ def _version(package: str) -> str:
 
 
 def _machine() -> list[Finding]:
-    cores = len(os.sched_getaffinity(0))
+    from formosa.engines.llama import usable_cores
+
+    cores = usable_cores()
     total, free = _memory_gb()
     return [
         Finding("cores", "ok" if cores > 1 else "warning", f"{cores} usable"),

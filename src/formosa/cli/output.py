@@ -116,11 +116,6 @@ def command_output(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def examples(*lines: str) -> str:
-    """A help text block of lines to paste, which click must not rewrap."""
-    return "\b\n" + "\n".join(f"    {line}" for line in lines)
-
-
 def columns(rows: Iterable[Mapping[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
     """Only the named fields of every row, in that order."""
     return [{name: row.get(name) for name in names} for row in rows]

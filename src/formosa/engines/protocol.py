@@ -7,7 +7,7 @@ the iteration early (or cancelling the task) stops the generation in the engine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -135,8 +135,3 @@ class ChatModel(Protocol):
         ...
 
     async def aclose(self) -> None: ...
-
-
-def texts(messages: Sequence[Message]) -> str:
-    """All words of a conversation, for a quick estimate or a search."""
-    return "\n".join(message.content for message in messages)

@@ -26,7 +26,7 @@ class Exact(NamedTuple):
     of: int
 
 
-def same_calls(wanted: Sequence[ToolCall], found: Sequence[ToolCall]) -> bool:
+def same_calls_in_any_order(wanted: Sequence[ToolCall], found: Sequence[ToolCall]) -> bool:
     """Whether both hold equal calls, in any order."""
     left = list(found)
     for call in wanted:
@@ -78,7 +78,7 @@ def exact_calls(
             tokens = tokens[: tokens.index(tokenizer.eos_token_id)]
         text = tokenizer.decode(tokens, skip_special_tokens=False)
         reply = parse_reply(text, calls=bool(row.tools))
-        right = not reply.defects and same_calls(
+        right = not reply.defects and same_calls_in_any_order(
             row.messages[i].tool_calls, reply.message.tool_calls
         )
         correct += right

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
-import os
 import platform
 import shutil
 import time
@@ -301,12 +300,14 @@ def hardware() -> str:
     """The machine in words: processor, cores that may be used, GPUs."""
     import torch
 
+    from formosa.engines.llama import usable_cores
+
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
         name = next((ln.split(":", 1)[1].strip() for ln in lines if "model name" in ln), name)
-    words = f"{name}, {len(os.sched_getaffinity(0))} cores"
+    words = f"{name}, {usable_cores()} cores"
     if torch.cuda.is_available():
         words += f", {torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}"
     return words

@@ -18,7 +18,7 @@ from formosa.chat.template import ChatTemplate
 from formosa.cli.main import cli
 from formosa.cli.output import Output
 from formosa.cli.session import Session, visible
-from formosa.engines.protocol import Piece, Sampling
+from formosa.engines.protocol import Piece, Prompt, Sampling
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import ContextError, DataError, EngineError, MessageError, UserError
@@ -309,7 +309,7 @@ def test_an_error_at_the_keyboard_forgets_the_turn_and_goes_on(
 class Interrupted(ScriptedEngine):
     """Ctrl-C in the middle of the first reply, as asyncio.Runner passes it on."""
 
-    async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         async for piece in super().generate(prompt, sampling):
             yield piece
             if len(self.prompts) == 1:
@@ -381,7 +381,7 @@ def test_render_takes_a_template_of_someone_else(tmp_path: Path) -> None:
 def test_render_shows_trained_text_green_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from formosa.cli.chat import _show_rendered
+    from formosa.cli.chat_format import _show_rendered
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)

@@ -21,6 +21,7 @@ from formosa.engines.protocol import (
     Finished,
     ModelInfo,
     Piece,
+    Prompt,
     Sampling,
     TextEngine,
     Usage,
@@ -146,7 +147,7 @@ class Silent(ScriptedEngine):
     def info(self) -> ModelInfo:
         return ModelInfo("silent")
 
-    async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         try:
             for _ in range(1000):
                 yield Piece("a")
@@ -181,7 +182,7 @@ def test_cancelling_the_task_stops_the_engine() -> None:
     started, stopped = asyncio.Event(), asyncio.Event()
 
     class Endless(ScriptedEngine):
-        async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
             try:
                 while True:
                     started.set()

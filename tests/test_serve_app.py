@@ -18,7 +18,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from formosa.chat.message import Message
 from formosa.chat.parser import parse_reply
-from formosa.engines.protocol import ModelInfo, Piece, Sampling
+from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import EngineError, UserError
@@ -237,7 +237,7 @@ def test_a_stream_ends_with_done() -> None:
 class Failing(ScriptedEngine):
     """Says a word, then breaks."""
 
-    async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         yield Piece("one ")
         yield Piece("two ")
         raise EngineError("The engine broke.")
@@ -364,7 +364,7 @@ class Endless(ScriptedEngine):
         self._first = first
         self.started, self.stopped = threading.Event(), threading.Event()
 
-    async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         try:
             self.started.set()
             if self._first:

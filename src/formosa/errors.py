@@ -9,8 +9,10 @@
     │   ├── ParityError       the exported file does not say what the checkpoint says
     │   ├── LogError          an evaluation log is damaged, or belongs to another run
     │   ├── CardError         a model card cannot be written or read
-    │   └── ContextError      the prompt and the reply do not fit into the model's context
+    │   ├── ContextError      the prompt and the reply do not fit into the model's context
+    │   └── UnsupportedError  an engine can't honour a parameter of the request
     └── EngineError           the model process failed, or a remote server did
+        └── BusyError         everything is taken and the queue is full; says when to come again
 
 Real bugs are none of these and keep their traceback.
 """
@@ -81,5 +83,21 @@ class ContextError(UserError):
         self.context = context
 
 
+class UnsupportedError(UserError):
+    """An engine can't honour a parameter of the request; `parameter` is its OpenAI name."""
+
+    def __init__(self, parameter: str, problem: str, hint: str = "") -> None:
+        super().__init__(f"{parameter}: {problem}", hint)
+        self.parameter = parameter
+
+
 class EngineError(FormosaError):
     """The model process failed, or a remote server did."""
+
+
+class BusyError(EngineError):
+    """Everything is taken and the queue is full; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message, f"try again in {retry_after} seconds")
+        self.retry_after = retry_after

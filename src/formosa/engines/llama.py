@@ -30,7 +30,7 @@ from formosa.chat.parser import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import FAMILIES, ChatTemplate
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.http import LoopClients, error_from, sse_objects
-from formosa.engines.protocol import ModelInfo, Piece, Sampling, Usage
+from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, Usage
 from formosa.errors import ContextError, EngineError, ModelError, UserError
 
 # Tags that some vocabularies list as control tokens: they must come out as text all the same.
@@ -119,8 +119,9 @@ class LlamaEngine:
     def info(self) -> ModelInfo:
         return self._info
 
-    async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        ids = await self.tokenize(prompt)
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        pieces = (prompt,) if isinstance(prompt, str) else prompt
+        ids = [id for piece in pieces for id in await self.tokenize(piece)]
         context = self._info.context or 0
         room = context - len(ids)
         wanted = room if sampling.max_tokens is None else sampling.max_tokens

@@ -17,6 +17,10 @@ from formosa.chat.template import ChatTemplate
 
 FinishReason = Literal["stop", "length", "tool_calls"]
 
+# Text to be continued. In several pieces, each is tokenised on its own, so that no token spans two:
+# that is how words that merely spell a control token stay words (see `engines/templated.py`).
+Prompt = str | tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -34,6 +38,10 @@ class Sampling:
     stop: tuple[str, ...] = ()
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    logit_bias: Mapping[int, float] = field(default_factory=dict)  # added, by token id
+    grammar: str | None = None  # what may be written, in llguidance's Lark: see `chat/grammar.py`
+    logprobs: int | None = None  # None: none. k: each token's, with the k likeliest beside it
 
 
 class Usage(NamedTuple):
@@ -44,12 +52,29 @@ class Usage(NamedTuple):
     cached: int = 0  # of `prompt`, how many came from the prompt cache
 
 
+class TokenLogprob(NamedTuple):
+    """One token that could be chosen here. A token may hold half a character: see `bytes`."""
+
+    text: str
+    logprob: float  # natural logarithm, of the model's own distribution
+    bytes: bytes
+    id: int | None = None  # where the engine tells it
+
+
+class Logprob(NamedTuple):
+    """The token that was chosen, and the likeliest ones at its place, best first."""
+
+    chosen: TokenLogprob
+    top: tuple[TokenLogprob, ...] = ()
+
+
 class Piece(NamedTuple):
     """A piece of generated text. The last piece has `finish` and `usage`; its text may be empty."""
 
     text: str
     finish: Literal["stop", "length"] | None = None
     usage: Usage | None = None
+    logprobs: tuple[Logprob, ...] = ()  # of the tokens in this piece, where they were asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +87,7 @@ class ModelInfo:
     sha256: str | None = None
     template: ChatTemplate | None = None  # the model's own, as found in its file
     details: Mapping[str, Any] = field(default_factory=dict)  # engine, version, quantisation …
+    control_tokens: frozenset[str] = frozenset()  # their texts, where the engine knows them
 
 
 @runtime_checkable
@@ -71,10 +97,13 @@ class TextEngine(Protocol):
     @property
     def info(self) -> ModelInfo: ...
 
-    def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """Stream the continuation of `prompt`, control tokens in it read as such.
 
+        What `sampling` asks for is done or refused, never left out.
+
         Raises:
+            UnsupportedError: the engine can't honour a parameter; nothing was generated.
             ContextError: prompt and reply do not fit.
             EngineError: the engine failed.
         """
@@ -89,25 +118,46 @@ class TextEngine(Protocol):
         ...
 
 
+class Named(NamedTuple):
+    """A tool that must be called."""
+
+    name: str
+
+
+ToolChoice = Literal["auto", "none", "required"] | Named
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A conversation to be answered."""
+    """A conversation to be answered.
+
+    Attributes:
+        tool_choice: whether the model decides (`auto`), may not call (`none`: it is not shown the
+            tools), must call (`required`), or must call the one tool of this name (`Named`).
+        parallel: whether more than one call may come.
+        json_schema: the content must be JSON that fits this schema; `{}` is any JSON object.
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Tool, ...] = ()
     sampling: Sampling = Sampling()
     template_variables: Mapping[str, Any] = field(default_factory=dict)
+    tool_choice: ToolChoice = "auto"
+    parallel: bool = True
+    json_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """The answer. `text` is what the model wrote, raw, where that is known."""
+    """The answer. `text` is what the model wrote, raw, where that is known; `logprobs` are those
+    of all its tokens, tags included, where they were asked for."""
 
     message: Message
     finish: FinishReason
     usage: Usage | None = None
     text: str = ""
     defects: tuple[Defect, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()
 
 
 class Finished(NamedTuple):
@@ -116,7 +166,13 @@ class Finished(NamedTuple):
     reply: ChatReply
 
 
-ChatEvent = Event | Finished
+class Logprobs(NamedTuple):
+    """The tokens behind what was yielded since the last of these, where they were asked for."""
+
+    tokens: tuple[Logprob, ...]
+
+
+ChatEvent = Event | Logprobs | Finished
 
 
 @runtime_checkable

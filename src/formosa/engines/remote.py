@@ -29,6 +29,7 @@ from formosa.engines.protocol import (
     FinishReason,
     ModelInfo,
     Piece,
+    Prompt,
     Sampling,
     Usage,
 )
@@ -94,7 +95,9 @@ class RemoteText:
     def info(self) -> ModelInfo:
         return self._endpoint.info
 
-    async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        if not isinstance(prompt, str):
+            prompt = "".join(prompt)
         ids = await self._ids(prompt)
         if sampling.max_tokens is None:  # servers would stop after 16 tokens
             context = await self._endpoint.context()

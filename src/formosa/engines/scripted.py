@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Literal
 
 from formosa.chat.template import ChatTemplate
-from formosa.engines.protocol import ModelInfo, Piece, Sampling, Usage
+from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, Usage
 from formosa.errors import ContextError, EngineError
 
 Script = Iterable[str] | Callable[[str], str]
@@ -46,7 +46,8 @@ class ScriptedEngine:
     def info(self) -> ModelInfo:
         return self._info
 
-    async def generate(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        prompt = prompt if isinstance(prompt, str) else "".join(prompt)
         context = self._info.context or 0
         if len(prompt) + (sampling.max_tokens or 1) > context:
             raise ContextError(len(prompt), sampling.max_tokens or 1, context)

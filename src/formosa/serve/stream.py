@@ -24,6 +24,7 @@ from formosa.engines.protocol import (
     ChatRequest,
     Finished,
     FinishReason,
+    Logprobs,
     Usage,
 )
 from formosa.errors import FormosaError
@@ -57,7 +58,7 @@ class Answer:
                 if isinstance(event, Finished):
                     message = replace(event.reply.message, tool_calls=tuple(calls))
                     yield Finished(replace(event.reply, message=message))
-                elif isinstance(event, Delta):
+                elif isinstance(event, Delta | Logprobs):
                     yield event
                 elif self._parallel or not calls:
                     calls.append(self._with_own_id(event))
@@ -98,7 +99,7 @@ class Answer:
                         yield self._chunk({}, event.reply.finish)
                         if usage:
                             yield self._usage_chunk(event.reply.usage)
-                    else:
+                    elif not isinstance(event, Logprobs):
                         yield self._chunk(self._delta(event))
         except FormosaError as error:
             yield error_event(request_error(error))

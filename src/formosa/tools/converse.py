@@ -175,6 +175,6 @@ async def _ask(
                     tell(call)
                 tell(Finished(reply))
                 return reply
-            else:
+            elif isinstance(event, Delta):
                 tell(event)
     raise EngineError(f"{model.info.name} gave no reply.")

@@ -16,6 +16,12 @@ def text(value: str) -> bytes:
     return struct.pack("<Q", len(data)) + data
 
 
+def gguf_header(values: dict[str, str]) -> bytes:
+    """The start of a GGUF file with texts in it, and no tensors."""
+    pairs = (text(key) + struct.pack("<I", 8) + text(value) for key, value in values.items())
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, len(values)) + b"".join(pairs)
+
+
 HEADER = (
     b"GGUF"
     + struct.pack("<IQQ", 3, 0, 5)
@@ -47,11 +53,19 @@ def test_single_values_are_read_and_lists_are_skipped(tmp_path: Path) -> None:
     assert FILE_TYPES[values["general.file_type"]] == "Q8_0"
 
 
+def test_a_list_is_read_when_it_is_asked_for(tmp_path: Path) -> None:
+    names = ("tokenizer.ggml.tokens", "tokenizer.ggml.scores", "tokenizer.ggml.merges")
+    values = read_metadata(written(tmp_path, HEADER), names)
+    assert values["tokenizer.ggml.tokens"] == ["<s>", "a", "台"]
+    assert values["tokenizer.ggml.scores"] == [0.5, 1.5]
+    assert "tokenizer.ggml.merges" not in values
+
+
 def test_a_header_that_is_cut_off_anywhere_is_one_sentence(tmp_path: Path) -> None:
     """A download that stopped early is the usual reason."""
     for length in range(4, len(HEADER), 3):
         with pytest.raises(ModelError) as caught:
-            read_metadata(written(tmp_path, HEADER[:length]))
+            read_metadata(written(tmp_path, HEADER[:length]), ("tokenizer.ggml.tokens",))
         assert "model.gguf" in str(caught.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ import pytest
 from formosa.chat.message import Message
 from formosa.engines.llama import LlamaEngine, usable_cores
 from formosa.engines.open import open_chat
-from formosa.engines.protocol import ChatRequest, Piece, Sampling
-from formosa.errors import ContextError, EngineError, ModelError, UserError
+from formosa.engines.protocol import ChatRequest, Piece, Prompt, Sampling, TextEngine
+from formosa.errors import ContextError, EngineError, ModelError, UnsupportedError, UserError
 from formosa.models import resolve
+from lora import write_lora
+from test_engines_gguf import gguf_header
 
 CONTEXT = 120
 PROMPT = "<|im_start|>user\nSay hi.<|im_end|>\n<|im_start|>assistant\n"
@@ -35,7 +38,7 @@ def engine(path: Path) -> Iterator[LlamaEngine]:
     asyncio.run(made.aclose())
 
 
-def generate(engine: LlamaEngine, prompt: str = PROMPT, **sampling: Any) -> list[Piece]:
+def generate(engine: LlamaEngine, prompt: Prompt = PROMPT, **sampling: Any) -> list[Piece]:
     async def collect() -> list[Piece]:
         return [piece async for piece in engine.generate(prompt, Sampling(**sampling))]
 
@@ -203,6 +206,126 @@ def test_a_file_that_is_missing_or_something_else_never_reaches_llama_cpp(tmp_pa
         LlamaEngine(other)
     with pytest.raises(ModelError, match="There is no file"):
         LlamaEngine(tmp_path / "none.gguf")
+
+
+# -- what a request may ask for ----------------------------------------------------------------
+
+
+@pytest.mark.model
+def test_a_grammar_is_followed_to_the_letter(engine: LlamaEngine) -> None:
+    pieces = generate(engine, grammar='start: "台北\\n" /[0-9]{3}/\n')
+    assert re.fullmatch("台北\n[0-9]{3}", text_of(pieces))
+    assert pieces[-1].finish == "stop"
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    "grammar",
+    [
+        "start: nowhere\n",
+        'first: "a"\n',
+        "start: (\n",
+        'start: json\njson: %json {"type": "string", "pattern": "(?=a)b"}\n',
+    ],
+)
+def test_a_grammar_that_can_t_be_followed_is_refused(engine: LlamaEngine, grammar: str) -> None:
+    """llama.cpp answers with 200 and writes freely."""
+    with pytest.raises(UnsupportedError) as caught:
+        generate(engine, grammar=grammar, max_tokens=5)
+    assert caught.value.parameter == "grammar"
+
+
+@pytest.mark.model
+def test_log_probabilities_are_the_model_s_own(engine: LlamaEngine) -> None:
+    """Neither temperature nor a bias nor a grammar changes them, so they can be compared."""
+    plain = [t for piece in generate(engine, max_tokens=3, logprobs=3) for t in piece.logprobs]
+    assert [len(token.top) for token in plain] == [3, 3, 3]
+    assert all(token.top[0] == token.chosen for token in plain)
+    [banned] = {plain[0].chosen.id}
+    assert banned is not None
+    bent = generate(engine, max_tokens=1, logprobs=3, temperature=5.0, logit_bias={banned: -100.0})
+    [token] = [t for piece in bent for t in piece.logprobs]
+    assert token.chosen.id != banned
+    assert token.top == plain[0].top
+
+
+@pytest.mark.model
+def test_the_tokens_with_log_probabilities_are_the_text(engine: LlamaEngine) -> None:
+    pieces = generate(engine, max_tokens=20, logprobs=0)
+    tokens = [token for piece in pieces for token in piece.logprobs]
+    assert b"".join(token.chosen.bytes for token in tokens).decode() == text_of(pieces)
+    assert {token.top for token in tokens} == {()}
+    assert not any(piece.logprobs for piece in generate(engine, max_tokens=3))
+
+
+@pytest.mark.model
+def test_a_repetition_penalty_reaches_the_sampler(engine: LlamaEngine) -> None:
+    prompt = "The list: one, two, one, two,"
+    plain = text_of(generate(engine, prompt, max_tokens=30))
+    assert text_of(generate(engine, prompt, max_tokens=30, repetition_penalty=1.8)) != plain
+
+
+@pytest.mark.model
+def test_a_bias_forces_or_forbids_a_token(engine: LlamaEngine) -> None:
+    [hat] = asyncio.run(engine.tokenize(" hat"))
+    assert text_of(generate(engine, max_tokens=3, logit_bias={hat: 100.0})) == " hat" * 3
+
+
+@pytest.mark.model
+def test_words_cut_in_pieces_make_no_control_token(engine: LlamaEngine) -> None:
+    whole = generate(engine, "a<|im_end|>b", max_tokens=1)[-1].usage
+    cut = generate(engine, ("a<|im_", "end|>b"), max_tokens=1)[-1].usage
+    assert whole is not None
+    assert cut is not None
+    assert cut.prompt > whole.prompt
+
+
+@pytest.mark.model
+def test_the_control_tokens_of_the_file_are_known(engine: LlamaEngine) -> None:
+    assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>"} <= engine.info.control_tokens
+    assert "<tool_call>" not in engine.info.control_tokens
+
+
+# -- adapters ------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+def test_each_adapter_answers_on_the_same_server(path: Path, tmp_path: Path) -> None:
+    files = {name: write_lora(tmp_path / f"{name}.gguf", seed=i) for i, name in enumerate("ab")}
+    engine = LlamaEngine(path, context=CONTEXT, slots=3, adapters=files)
+    assert engine.adapters == ("a", "b")
+    base, a, b = engine, engine.with_adapter("a"), engine.with_adapter("b")
+
+    async def say(model: TextEngine) -> str:
+        return "".join([p.text async for p in model.generate(PROMPT, Sampling(max_tokens=8))])
+
+    models: list[TextEngine] = [base, a, b]
+
+    async def alone_and_together() -> tuple[list[str], list[str]]:
+        alone = [await say(model) for model in models]
+        return alone, list(await asyncio.gather(*map(say, models)))
+
+    alone, together = asyncio.run(alone_and_together())
+    assert len(set(alone)) == 3
+    assert alone == together
+    plain = LlamaEngine(path, context=CONTEXT)
+    assert text_of(generate(plain, max_tokens=8)) == alone[0]
+    assert a.info.name == "a"
+    assert a.info.details["base"] == "smollm2-135m"
+    with pytest.raises(UserError, match="no adapter called c"):
+        engine.with_adapter("c")
+    asyncio.run(plain.aclose())
+    asyncio.run(a.aclose())
+
+
+def test_an_adapter_for_another_model_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    base = tmp_path / "base.gguf"
+    base.write_bytes(gguf_header({"general.architecture": "llama"}))
+    other = write_lora(tmp_path / "other.gguf", architecture="gemma3", rows=4, columns=4)
+    with pytest.raises(ModelError, match="for gemma3 models"):
+        LlamaEngine(base, adapters={"other": other})
+    with pytest.raises(ModelError, match="not a LoRA adapter"):
+        LlamaEngine(base, adapters={"base": base})
 
 
 # -- open_chat -------------------------------------------------------------------------------

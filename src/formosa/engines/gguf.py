@@ -1,12 +1,14 @@
 """Read the metadata of a GGUF file, without the package `gguf` (which needs numpy).
 
-Only what an engine asks for: single values. Lists (the vocabulary) are skipped over, so reading
-takes a fraction of a second. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Only what an engine asks for: single values, and the lists that it names. Others (the vocabulary's
+scores and merges) are skipped over, so reading takes a fraction of a second.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,15 +38,15 @@ FILE_TYPES: dict[Any, str] = {
 }  # fmt: skip
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
-    """The single values of a GGUF file's header, by key.
+def read_metadata(path: Path, lists: Collection[str] = ()) -> dict[str, Any]:
+    """The single values of a GGUF file's header, by key; and the lists whose keys are in `lists`.
 
     Raises:
         ModelError: no such file, not a GGUF file, or its header is cut off.
     """
     try:
         with path.open("rb") as file:
-            return _header(file, path)
+            return _header(file, path, lists)
     except FileNotFoundError as error:
         raise ModelError(
             f"There is no file {path}.", "list what there is with `formosa models ls`"
@@ -57,7 +59,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _header(file: IO[bytes], path: Path) -> dict[str, Any]:
+def _header(file: IO[bytes], path: Path, lists: Collection[str]) -> dict[str, Any]:
     if file.read(4) != b"GGUF":
         raise ModelError(
             f"{path} is not a GGUF file.", "llama.cpp reads only GGUF; see `formosa export gguf`"
@@ -71,7 +73,10 @@ def _header(file: IO[bytes], path: Path) -> dict[str, Any]:
         key = _string(file)
         (kind,) = _read(file, "I")
         if kind == _ARRAY:
-            _skip_array(file)
+            if key in lists:
+                values[key] = _array(file)
+            else:
+                _skip_array(file)
         else:
             values[key] = _string(file) if kind == _STRING else _read(file, _SCALARS[kind])[0]
     return values
@@ -88,6 +93,17 @@ def _string(file: IO[bytes]) -> str:
     if len(data) != length:
         raise struct.error("a string is cut off")
     return data.decode("utf-8")
+
+
+def _array(file: IO[bytes]) -> list[Any]:
+    kind, length = _read(file, "IQ")
+    if kind == _STRING:
+        return [_string(file) for _ in range(length)]
+    if kind == _ARRAY:
+        return [_array(file) for _ in range(length)]
+    if length > _LONGEST:
+        raise struct.error("no list is that long")
+    return list(_read(file, f"{length}{_SCALARS[kind]}"))
 
 
 def _skip_array(file: IO[bytes]) -> None:

@@ -8,18 +8,20 @@ text comes out raw: the chat layer of llama.cpp is never used.
 Every sampling parameter is sent. llama.cpp's own defaults (top_k 40, top_p 0.95, min_p 0.05) would
 otherwise change an answer without being asked to, and its order of samplers (temperature last)
 would make the same numbers mean something else than they do elsewhere.
+
+Two things that it leaves out in silence are refused here: a grammar that it can't read (it would
+write freely), and a LoRA adapter that it does not have.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
-import select
-import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,11 +32,17 @@ from formosa.chat.parser import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import FAMILIES, ChatTemplate
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.http import LoopClients, error_from, sse_objects
+from formosa.engines.llama_server import start, version
+from formosa.engines.logprobs import Written, from_content
 from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, Usage
-from formosa.errors import ContextError, EngineError, ModelError, UserError
+from formosa.engines.vocabulary import Vocabulary
+from formosa.errors import ContextError, EngineError, ModelError, UnsupportedError, UserError
 
 # Tags that some vocabularies list as control tokens: they must come out as text all the same.
 KEPT_TAGS = [THINK, END_THINK, CALL, END_CALL]
+GRAMMAR = "%llguidance {}\n"  # how llama.cpp tells our grammars from its own
+_START = re.compile(r"^start\s*:", re.MULTILINE)
+_PROBE = "\u2603"  # a snowman: no model begins a reply with one unless it has to
 NO_LIMIT = httpx2.Timeout(None, connect=10.0)  # a long prompt on a slow machine takes minutes
 
 
@@ -56,9 +64,11 @@ class LlamaEngine:
         slots: how many generations run at the same time; more wait.
         threads: CPU threads; as many as there are usable cores by default.
         sha256: digest of the file, if it is known, for logs.
+        adapters: LoRA adapters by name (GGUF files made for this model). This engine answers as
+            the base model; `with_adapter` gives one that answers with an adapter.
 
     Raises:
-        ModelError: the file is missing, damaged, or of a kind that llama.cpp can't load.
+        ModelError: a file is missing, damaged, or of a kind that llama.cpp can't load.
         UserError: xllamacpp is not installed.
     """
 
@@ -71,11 +81,18 @@ class LlamaEngine:
         slots: int = 1,
         threads: int | None = None,
         sha256: str | None = None,
+        adapters: Mapping[str, Path] | None = None,
     ) -> None:
         metadata = read_metadata(path)
+        self._adapters = dict(adapters or {})
+        for name_of, file in self._adapters.items():
+            _check_adapter(name_of, read_metadata(file), metadata)
         threads = threads or usable_cores()
         self.api_key = secrets.token_urlsafe(32)
-        self._server: Any = _start(path, context, slots, threads, self.api_key)
+        files = list(self._adapters.values())
+        self._server: Any = start(path, context, slots, threads, self.api_key, files)
+        self._path = path
+        self._understood: set[str] = set()
         self.base_url: str = self._server.listening_address
         headers = {"authorization": f"Bearer {self.api_key}"}
         # No connection is kept: each would hold one of llama.cpp's few HTTP threads.
@@ -107,19 +124,42 @@ class LlamaEngine:
             else None,
             details={
                 "engine": "llama.cpp",
-                "version": f"xllamacpp {_version()}",
+                "version": f"xllamacpp {version()}",
                 "architecture": metadata.get("general.architecture"),
                 "quantisation": FILE_TYPES.get(metadata.get("general.file_type"), "unknown"),
                 "threads": threads,
                 "slots": slots,
             },
+            control_tokens=self._vocabulary.control_tokens,
         )
 
     @property
     def info(self) -> ModelInfo:
         return self._info
 
-    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names that `with_adapter` knows."""
+        return tuple(self._adapters)
+
+    def with_adapter(self, name: str) -> AdaptedLlama:
+        """The same server, answering with one of its LoRA adapters.
+
+        Raises:
+            UserError: no adapter has this name.
+        """
+        if name not in self._adapters:
+            known = ", ".join(self._adapters) or "none"
+            raise UserError(f"{self._info.name} has no adapter called {name}.", f"known: {known}")
+        return AdaptedLlama(self, name, self._adapters[name])
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        return self.generate_with(None, prompt, sampling)
+
+    async def generate_with(
+        self, adapter: str | None, prompt: Prompt, sampling: Sampling
+    ) -> AsyncGenerator[Piece, None]:
+        """`generate`, with a LoRA adapter's weights added."""
         pieces = (prompt,) if isinstance(prompt, str) else prompt
         ids = [id for piece in pieces for id in await self.tokenize(piece)]
         context = self._info.context or 0
@@ -127,10 +167,15 @@ class LlamaEngine:
         wanted = room if sampling.max_tokens is None else sampling.max_tokens
         if wanted > room or room < 1:
             raise ContextError(len(ids), max(wanted, 1), context)
+        lora = [{"id": i, "scale": float(a == adapter)} for i, a in enumerate(self._adapters)]
+        shared = {"prompt": ids, **_sampling(sampling, context), "lora": lora}
+        if sampling.grammar is not None:
+            await self._check_grammar(sampling.grammar, shared)
         if wanted == 0:  # llama.cpp would write one token
             yield Piece("", "length", Usage(len(ids), 0))
             return
-        body = {"prompt": ids, "n_predict": wanted, "stream": True, **_sampling(sampling, context)}
+        body = {**shared, "n_predict": wanted, "stream": True}
+        written = self._vocabulary.written if sampling.logprobs is not None else None
         try:
             client = await self._client()
             async with client.stream("POST", "/completion", json=body) as response:
@@ -139,9 +184,50 @@ class LlamaEngine:
                     raise error_from(text, who="llama.cpp", status=response.status_code)
                 async with aclosing(sse_objects(response, who="llama.cpp")) as events:
                     async for event in events:
-                        yield _piece(event)
+                        yield _piece(event, sampling.logprobs, written)
         except httpx2.HTTPError as error:
             raise EngineError(f"llama.cpp broke off: {type(error).__name__}: {error}") from error
+
+    async def _check_grammar(self, grammar: str, body: dict[str, Any]) -> None:
+        """Whether llama.cpp follows `grammar`; it says nothing when it can't, and writes freely.
+
+        One token is asked for under a grammar that begins with a character which is forbidden at
+        the same time. The prompt is the request's own, so that it need not be read again.
+
+        Raises:
+            UnsupportedError: the grammar is not understood.
+        """
+        if grammar in self._understood:
+            return
+        probe, found = _START.subn(
+            f'start: "{_PROBE}" formosa_start\nformosa_start:', grammar, count=1
+        )
+        answer = {}
+        if found == 1:
+            asked = {
+                **body,
+                "grammar": GRAMMAR + probe,
+                "n_predict": 4,  # a character may be several tokens
+                "n_probs": 0,
+                "temperature": 0.0,
+                "stop": [],
+                "logit_bias": [],
+            }
+            answer = await self._post("/completion", asked)
+        if not str(answer.get("content", "")).startswith(_PROBE):
+            raise UnsupportedError(
+                "grammar",
+                "llama.cpp can't follow it",
+                "a JSON schema with fewer keywords may help: `pattern` with look-ahead is one "
+                "that can't be followed",
+            )
+        if len(self._understood) >= 1000:
+            self._understood.clear()
+        self._understood.add(grammar)
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self._path)
 
     async def tokenize(self, text: str) -> list[int]:
         body = {"content": text, "add_special": False, "parse_special": True}
@@ -192,6 +278,41 @@ class LlamaEngine:
         return await self._clients.get()
 
 
+class AdaptedLlama:
+    """A text engine that answers with one LoRA adapter of a `LlamaEngine`, on the same server."""
+
+    def __init__(self, engine: LlamaEngine, name: str, path: Path) -> None:
+        self._engine, self._name = engine, name
+        base = engine.info
+        self.info = replace(
+            base,
+            name=name,
+            path=str(path),
+            sha256=None,
+            details={**base.details, "base": base.name, "base_sha256": base.sha256},
+        )
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        return self._engine.generate_with(self._name, prompt, sampling)
+
+    async def tokenize(self, text: str) -> list[int]:
+        return await self._engine.tokenize(text)
+
+    async def aclose(self) -> None:
+        """Closes the server, and so the base model and its other adapters too."""
+        await self._engine.aclose()
+
+
+def _check_adapter(name: str, adapter: Mapping[str, Any], base: Mapping[str, Any]) -> None:
+    if adapter.get("general.type") != "adapter" or adapter.get("adapter.type") != "lora":
+        raise ModelError(f"The adapter {name} is not a LoRA adapter in GGUF form.")
+    key = "general.architecture"
+    if adapter.get(key) != base.get(key):
+        raise ModelError(
+            f"The adapter {name} is for {adapter.get(key)} models; this one is {base.get(key)}."
+        )
+
+
 def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
     """Every parameter that could change the answer, said aloud."""
     greedy = sampling.temperature <= 0
@@ -204,32 +325,32 @@ def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
         "min_p": sampling.min_p or 0.0,
         "seed": -1 if sampling.seed is None else sampling.seed % 2**32,
         "stop": list(sampling.stop),
-        "repeat_penalty": 1.0,
+        "repeat_penalty": sampling.repetition_penalty or 1.0,
         # Penalties look at the whole context, as OpenAI's do. llama.cpp sets aside memory for it.
         "repeat_last_n": context,
         "presence_penalty": sampling.presence_penalty or 0.0,
         "frequency_penalty": sampling.frequency_penalty or 0.0,
+        "logit_bias": [[token, bias] for token, bias in sampling.logit_bias.items()],
+        "grammar": "" if sampling.grammar is None else GRAMMAR + sampling.grammar,
+        # What the model itself thinks, before temperature, penalties and grammar; none with 0.
+        "n_probs": 0 if sampling.logprobs is None else max(sampling.logprobs, 1),
+        "post_sampling_probs": False,
         "cache_prompt": True,
         "preserved_tokens": KEPT_TAGS,
     }
 
 
-def _piece(event: dict[str, Any]) -> Piece:
+def _piece(event: dict[str, Any], top: int | None, written: Written | None) -> Piece:
+    tokens = from_content(event.get("completion_probabilities"), top or 0, written)
     if not event.get("stop"):
-        return Piece(event.get("content", ""))
+        return Piece(event.get("content", ""), logprobs=tokens)
     finish: Literal["stop", "length"] = "length" if event["stop_type"] == "limit" else "stop"
     usage = Usage(
         event["tokens_evaluated"],
         event["tokens_predicted"],
         event.get("timings", {}).get("cache_n", 0),
     )
-    return Piece(event.get("content", ""), finish, usage)
-
-
-def _version() -> str:
-    import xllamacpp
-
-    return str(xllamacpp.__version__)
+    return Piece(event.get("content", ""), finish, usage, tokens)
 
 
 def _family(client: httpx2.Client) -> str | None:
@@ -243,72 +364,3 @@ def _family(client: httpx2.Client) -> str | None:
         else:
             return family.name
     return None
-
-
-def _start(path: Path, context: int, slots: int, threads: int, key: str) -> Any:
-    # Spinning barriers (the wheel's default) make a shared machine fifty times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise UserError("llama.cpp is not installed.", "pip install 'formosa-lm[llama]'") from error
-
-    def parameters(verbosity: int) -> Any:
-        values = xllamacpp.CommonParams()
-        values.model.path = str(path)
-        values.n_ctx = _padded(context) * slots
-        values.n_parallel = slots
-        values.cpuparams.n_threads = threads
-        values.hostnames = ["127.0.0.1"]
-        values.port = 0
-        values.api_keys = [key]
-        values.ui = False
-        values.endpoint_slots = False
-        values.warmup = False
-        values.cache_ram_mib = 0  # each slot keeps its own last prompt; 8 GB beside it is too much
-        values.verbosity = verbosity
-        return values
-
-    try:
-        return xllamacpp.Server(parameters(-1))
-    except RuntimeError as error:
-        # It says no more than "failed". Ask once more, and listen to its log.
-        reason = _reason(lambda: xllamacpp.Server(parameters(1)))
-        raise ModelError(
-            f"llama.cpp can't load {path}: {reason}.",
-            "check the file's sha256 or fetch it again; with too little memory, "
-            "lower --context or --slots",
-        ) from error
-
-
-def _padded(context: int) -> int:
-    """llama.cpp rounds a slot's context up to this; saying it keeps the sum exact."""
-    return -(-context // 256) * 256
-
-
-LAST_WORDS = b"exiting due to model loading error"
-_LOG_LINE = re.compile(r"^[\d.]+ E \S+:?\s+(?:\S+:\s+)?(.+)$", re.MULTILINE)
-
-
-def _reason(load: Callable[[], object]) -> str:
-    """What llama.cpp writes to standard error while `load` fails."""
-    sys.stderr.flush()
-    reader, writer = os.pipe()
-    saved = os.dup(2)
-    try:
-        os.dup2(writer, 2)
-        os.close(writer)
-        with contextlib.suppress(RuntimeError):
-            load()
-        # A thread of its own writes the log, and may come after the exception.
-        log = b""
-        while LAST_WORDS not in log and select.select([reader], [], [], 1.0)[0]:
-            log += os.read(reader, 65536)
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(reader)
-    found = _LOG_LINE.search(log.decode(errors="replace"))
-    if not found:
-        return "it gives no reason"
-    return found[1].removeprefix("error loading model: ").rstrip(".")

@@ -25,7 +25,7 @@ from formosa.errors import ContextError, DataError, EngineError, MessageError, U
 from formosa.tools.registry import Registry
 
 TOOLS = """
-from formosa.tools.registry import tool
+from formosa import tool
 
 @tool
 def get_weather(location: str) -> str:

@@ -28,7 +28,8 @@ from formosa.tools.converse import (
     converse_sync,
     same_calls,
 )
-from formosa.tools.registry import Registry, tool
+from formosa.tools.function import tool
+from formosa.tools.registry import Registry
 from formosa.tools.runner import Limits, ToolResult
 
 
@@ -235,7 +236,7 @@ def test_sampling_is_the_same_in_every_step_and_greedy_by_default() -> None:
 
     model = Watching([call("search", "a"), Message("assistant", "done")])
     converse_sync(model, [QUESTION], REGISTRY)
-    assert {request.sampling for request in seen} == {Sampling()}
+    assert [request.sampling for request in seen] == [Sampling()] * 2
     converse_sync(
         Watching([Message("assistant", "done")]),
         [QUESTION],

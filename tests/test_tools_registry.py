@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from formosa.errors import MessageError, UserError
-from formosa.tools.registry import RegisteredTool, Registry, load_tools, tool
+from formosa.tools.function import FunctionTool, tool
+from formosa.tools.registry import Registry, load_tools
 
 
 @tool
@@ -118,7 +119,7 @@ def test_a_file_gives_its_tools_in_their_order(tmp_path: Path) -> None:
         tmp_path,
         "from __future__ import annotations\n"
         "from dataclasses import dataclass\n"
-        "from formosa.tools.registry import tool\n"
+        "from formosa import tool\n"
         "@dataclass\nclass Place:\n    name: str\n"
         '@tool\ndef second(x: int) -> int:\n    "Two."\n    return helper(x)\n'
         "def helper(x: int) -> int:\n    return x * 2\n"
@@ -159,7 +160,7 @@ def test_a_missing_file_and_a_wrong_ending_are_said(tmp_path: Path) -> None:
 
 def test_the_example_in_the_repository_works() -> None:
     path = Path(__file__).parent.parent / "examples" / "tools_weather.py"
-    tools: dict[str, RegisteredTool[..., Any]] = {item.name: item for item in load_tools(path)}
+    tools: dict[str, FunctionTool[..., Any]] = {item.name: item for item in load_tools(path)}
     assert tools["get_weather"]("台北", "fahrenheit") == "台北：華氏 79 度"
     assert tools["list_cities"]() == ["台北", "台中", "高雄"]
     with pytest.raises(ValueError, match="沒有 東京 的資料"):

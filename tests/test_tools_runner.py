@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formosa.chat.message import Message, ToolCall
-from formosa.tools.registry import RegisteredTool, Registry, tool
+from formosa.tools.function import FunctionTool, tool
+from formosa.tools.registry import Registry
 from formosa.tools.runner import Limits, ToolResult, run_calls
 
 LONG = Limits(seconds=60)  # never reached when the code is right
@@ -29,7 +30,7 @@ def echo(text: str) -> str:
 
 
 def run(
-    *calls: ToolCall, tools: list[RegisteredTool[..., Any]], limits: Limits = LONG
+    *calls: ToolCall, tools: list[FunctionTool[..., Any]], limits: Limits = LONG
 ) -> tuple[ToolResult, ...]:
     return asyncio.run(run_calls(calls, Registry(tools), limits))
 

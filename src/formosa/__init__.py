@@ -8,7 +8,7 @@ from formosa.chat.parser import Reply, ReplyParser, parse_reply
 from formosa.chat.schema import tool_from_function
 from formosa.chat.template import ChatTemplate
 from formosa.errors import FormosaError, UserError
-from formosa.tools.registry import tool
+from formosa.tools.function import tool
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,7 @@ transcript can always be continued, and no server refuses it for a call without 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,9 +18,9 @@ from typing import Literal
 from formosa.chat.message import Message, ToolCall
 from formosa.chat.parser import Delta
 from formosa.engines.protocol import ChatModel, ChatReply, ChatRequest, Finished, Sampling
-from formosa.errors import EngineError
-from formosa.tools.registry import Registry
-from formosa.tools.runner import Limits, ToolResult, refused, run_calls
+from formosa.errors import EngineError, UserError
+from formosa.tools.registry import Registry, RunnableTool
+from formosa.tools.runner import Confirm, Limits, Record, ToolResult, refused, run_calls
 
 Stopped = Literal["answer", "steps", "length"]
 ConverseEvent = Delta | ToolCall | ToolResult | Finished
@@ -50,33 +50,40 @@ class Transcript:
 
 async def converse(
     model: ChatModel,
-    messages: Sequence[Message],
-    registry: Registry,
+    messages: str | Sequence[Message],
+    tools: Registry | Iterable[RunnableTool] = (),
     *,
     sampling: Sampling | None = None,
     max_steps: int = 8,
     limits: Limits | None = None,
+    confirm: Confirm | None = None,
+    record: Record | None = None,
     on_event: Callable[[ConverseEvent], None] | None = None,
 ) -> Transcript:
     """Let the model call tools until it answers.
 
     Args:
         model: is asked at most `max_steps` times.
-        messages: the conversation so far; the next turn is the model's.
-        registry: the tools it is shown, and the only ones that run.
+        messages: the conversation so far, or one question; the next turn is the model's.
+        tools: what it is shown, and all that can run.
         sampling: how tokens are chosen, the same in every step; greedy by default.
         max_steps: at least 1.
         limits: of each round of calls.
+        confirm: asked about calls of tools that need it; without it those do not run.
+        record: told of each call and its result, whether it ran or not.
         on_event: told of deltas, calls, results and finished replies, as they come.
 
     Raises:
+        UserError: two tools have one name.
         ContextError: the conversation no longer fits.
         EngineError: the model failed.
     """
     if max_steps < 1:
         raise ValueError("max_steps must be at least 1")
     tell = on_event or (lambda event: None)
-    history = list(messages)
+    note = record or (lambda call, result: None)
+    registry = tools if isinstance(tools, Registry) else Registry(tools)
+    history = [Message("user", messages)] if isinstance(messages, str) else list(messages)
     used = {call.id for message in history for call in message.tool_calls}
     replies: list[ChatReply] = []
     before: tuple[ToolCall, ...] = ()
@@ -98,9 +105,11 @@ async def converse(
         elif len(replies) >= max_steps:
             reason = f"not run; the limit of {max_steps} steps is reached"
         if reason is None:
-            results = await run_calls(calls, registry, limits)
+            results = await run_calls(calls, registry, limits, confirm=confirm, record=record)
         else:
             results = tuple(refused(call, reason) for call in calls)
+            for call, result in zip(calls, results, strict=True):
+                note(call, result)
         for result in results:
             tell(result)
         history.extend(result.message() for result in results)
@@ -111,25 +120,50 @@ async def converse(
 
 def converse_sync(
     model: ChatModel,
-    messages: Sequence[Message],
-    registry: Registry,
+    messages: str | Sequence[Message],
+    tools: Registry | Iterable[RunnableTool] = (),
     *,
     sampling: Sampling | None = None,
     max_steps: int = 8,
     limits: Limits | None = None,
+    confirm: Confirm | None = None,
+    record: Record | None = None,
     on_event: Callable[[ConverseEvent], None] | None = None,
 ) -> Transcript:
-    """`converse` for code without an event loop. Same arguments, same errors."""
+    """`converse` for code without an event loop. Same arguments, same errors.
+
+    Raises:
+        UserError: an event loop is running here, which this call would stop.
+    """
+    refuse_running_loop("converse_sync(...)", "await converse(...)")
     return asyncio.run(
         converse(
             model,
             messages,
-            registry,
+            tools,
             sampling=sampling,
             max_steps=max_steps,
             limits=limits,
+            confirm=confirm,
+            record=record,
             on_event=on_event,
         )
+    )
+
+
+def refuse_running_loop(called: str, instead: str) -> None:
+    """Raise in code that runs in an event loop, such as a notebook or an `async def`.
+
+    Raises:
+        UserError: with what to write instead.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UserError(
+        f"{called} is for code without an event loop, and one is running here.",
+        f"write `{instead}` instead",
     )
 
 

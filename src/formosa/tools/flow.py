@@ -17,19 +17,19 @@ tools are canned; nothing is looked up anywhere.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import time
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from formosa.chat.message import ToolCall
 from formosa.chat.schema import describe
 from formosa.errors import EngineError, MessageError, UserError
-from formosa.tools.registry import Registry, tool
+from formosa.tools.address import is_loopback
+from formosa.tools.function import tool
+from formosa.tools.registry import Registry
 from formosa.tools.runner import ToolResult, run_calls
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def run_flow(
         ) from error
     started = time.perf_counter()
     # A proxy of the environment must not get what is said to this machine itself.
-    http = openai.DefaultHttpxClient(trust_env=not _is_loopback(base_url))
+    http = openai.DefaultHttpxClient(trust_env=not is_loopback(base_url))
     with openai.OpenAI(
         base_url=base_url, api_key=api_key, timeout=timeout, max_retries=0, http_client=http
     ) as client:
@@ -221,7 +221,9 @@ class _Flow:
         seen = ", ".join(f"{call.name}({call.arguments})" for call in self._calls)
         if not self._calls:
             return self._trouble[0] or f"no call; it said: {_said(self.messages[-1])}", seen
-        if Counter(call.name for call in self._calls) != Counter(item.name for item in REGISTRY):
+        if Counter(call.name for call in self._calls) != Counter(
+            item.tool.name for item in REGISTRY
+        ):
             return f"wanted one call of each tool, got: {seen}", seen
         return "", seen
 
@@ -311,11 +313,3 @@ def _said(message: dict[str, Any]) -> str:
 def _words(text: str, limit: int = 300) -> str:
     line = " ".join(text.split())
     return line if len(line) <= limit else f"{line[:limit]}…"
-
-
-def _is_loopback(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,95 +1,93 @@
-"""What may run: functions marked with `@tool`, gathered by name.
+"""What may run: tools gathered by name, wherever they come from.
 
-Knows functions and their schemas. Knows nothing of models, and runs nothing itself.
+Knows what a tool must offer (`RunnableTool`) and which names are taken. Knows nothing of models,
+and runs nothing itself.
 
-Marking a function does not make it callable by a model. It must also stand in the `Registry` that
-is handed to the loop: which tools a model has is visible at the place where it is asked.
+Marking a function does not make it callable by a model, nor does connecting to an MCP server. A
+tool must also stand in the `Registry` that is handed to the loop: which tools a model has is
+visible at the place where it is asked.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Protocol, runtime_checkable
 
 from formosa.chat.message import Tool
-from formosa.chat.schema import read_arguments, tool_from_function
-from formosa.errors import MessageError, UserError
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from formosa.errors import UserError
+from formosa.tools.function import FunctionTool
 
 
-@dataclass(frozen=True)
-class RegisteredTool(Generic[P, R]):
-    """A function and the tool that a model sees in it. Called like the function itself.
+class ToolError(Exception):
+    """Why a call has no result, in words for the model. Shown to it without a class name."""
 
-    Attributes:
-        tool: name, description and JSON schema, from the signature and the docstring.
-        function: a plain or an `async` function.
-    """
 
-    tool: Tool
-    function: Callable[P, R]
+@runtime_checkable
+class RunnableTool(Protocol):
+    """A tool that can be run: a function, or one of an MCP server."""
 
     @property
-    def name(self) -> str:
-        return self.tool.name
+    def tool(self) -> Tool:
+        """What a model is shown."""
+        ...
 
     @property
-    def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.function)
+    def confirm(self) -> bool:
+        """Whether a person must agree to each call."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, for people: a file, a server."""
+        ...
 
     def read(self, arguments: str) -> dict[str, Any]:
-        """Keyword arguments from the JSON text of a call, checked against the types.
+        """Arguments from the JSON text of a call, checked.
 
         Raises:
             MessageError: one line that tells a model what to put right.
         """
-        return read_arguments(self.function, arguments)
+        ...
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.function(*args, **kwargs)
+    async def run(self, arguments: dict[str, Any]) -> str:
+        """The result as text for the model.
 
-
-def tool(function: Callable[P, R]) -> RegisteredTool[P, R]:
-    """Mark a function as a tool. Its types and docstring become the schema.
-
-    Raises:
-        MessageError: a parameter has no type, or one that JSON can't hold.
-    """
-    if inspect.isasyncgenfunction(function):
-        raise MessageError(function.__name__, "an async generator is no tool; return a value")
-    return RegisteredTool(tool_from_function(function), function)
+        Raises:
+            Exception: the call has no result. `ToolError` where the words are meant for a model.
+        """
+        ...
 
 
 class Registry:
     """Tools by name, in the order they were added. Only these run."""
 
-    def __init__(self, tools: Iterable[RegisteredTool[..., Any]] = ()) -> None:
-        self._by_name: dict[str, RegisteredTool[..., Any]] = {}
+    def __init__(self, tools: Iterable[RunnableTool] = ()) -> None:
+        self._by_name: dict[str, RunnableTool] = {}
         for item in tools:
             self.add(item)
 
-    def add(self, item: RegisteredTool[..., Any]) -> None:
+    def add(self, item: RunnableTool) -> None:
         """Let a tool be called.
 
         Raises:
-            UserError: the name is taken, or `item` was not marked with `@tool`.
+            UserError: the name is taken, or `item` is not a tool.
         """
-        if not isinstance(item, RegisteredTool):
+        if not isinstance(item, RunnableTool):
             raise UserError(f"{item!r} is not a tool.", "put @tool before its def")
-        if item.name in self._by_name:
+        name = item.tool.name
+        if name in self._by_name:
+            sources = f"one of {self._by_name[name].source}, one of {item.source}"
             raise UserError(
-                f"Two tools are named {item.name!r}.", "rename one: a model calls tools by name"
+                f"Two tools are named {name!r}: {sources}.",
+                "rename one, or give its MCP server a name (--mcp NAME=…, which begins the names "
+                "of its tools): a model calls tools by name",
             )
-        self._by_name[item.name] = item
+        self._by_name[name] = item
 
-    def get(self, name: str) -> RegisteredTool[..., Any] | None:
+    def get(self, name: str) -> RunnableTool | None:
         return self._by_name.get(name)
 
     @property
@@ -97,7 +95,7 @@ class Registry:
         """What a model is shown."""
         return tuple(item.tool for item in self)
 
-    def __iter__(self) -> Iterator[RegisteredTool[..., Any]]:
+    def __iter__(self) -> Iterator[RunnableTool]:
         return iter(self._by_name.values())
 
     def __len__(self) -> int:
@@ -107,7 +105,7 @@ class Registry:
         return name in self._by_name
 
 
-def load_tools(path: Path) -> list[RegisteredTool[..., Any]]:
+def load_tools(path: Path) -> list[FunctionTool[..., Any]]:
     """Run a Python file and return the tools that stand in it, in their order.
 
     The file runs with all rights of this process: only load one that its user named.
@@ -130,14 +128,12 @@ def load_tools(path: Path) -> list[RegisteredTool[..., Any]]:
     except (Exception, SystemExit) as error:
         where = f", line {line}" if (line := _line_in(path, error)) else ""
         raise UserError(f"{path}{where}: {type(error).__name__}: {error}") from error
-    found: list[RegisteredTool[..., Any]] = []
+    found: list[FunctionTool[..., Any]] = []
     for value in vars(module).values():
-        if isinstance(value, RegisteredTool) and not any(value is other for other in found):
+        if isinstance(value, FunctionTool) and not any(value is other for other in found):
             found.append(value)
     if not found:
-        raise UserError(
-            f"{path} holds no tool.", "from formosa.tools.registry import tool; put @tool on a def"
-        )
+        raise UserError(f"{path} holds no tool.", "from formosa import tool; put @tool on a def")
     return found
 
 

@@ -1,34 +1,30 @@
 """Run the calls of one reply: all at once, by name, answered by id, within limits.
 
 Whatever goes wrong with a call is a result that the model can read, never an exception: an unknown
-tool, wrong arguments, an error in the function, too much time, too much text. Only cancelling the
-whole is passed on.
+tool, wrong arguments, a refusal, an error in the tool, too much time, too much text. Only
+cancelling the whole is passed on.
 
-A plain function runs in a thread of its own. The thread is a daemon: one that never returns is left
-behind after the time limit and does not hold up the end of the program (the threads of asyncio's
-own pool would, and there are only a few of them). Trade-off: Python can't stop it, so it keeps
-whatever it holds until then.
+All questions to a person are asked first, one after the other, and only about calls that could
+run; then everything runs at the same time. So no time limit passes while somebody thinks, and
+nothing has happened yet when the answer to a later question is Ctrl-C.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
 import inspect
-import json
-import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import pydantic_core
-
-from formosa.chat.message import Message, ToolCall, json_text
+from formosa.chat.message import Message, Tool, ToolCall
 from formosa.chat.schema import describe
 from formosa.errors import MessageError
-from formosa.tools.registry import RegisteredTool, Registry
+from formosa.tools.registry import Registry, RunnableTool, ToolError
+
+# Asked about a call whose tool needs it. True: run it.
+Confirm = Callable[[ToolCall, Tool], bool | Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,129 +44,152 @@ class Limits:
 
 
 class ToolResult(NamedTuple):
-    """The answer to one call; `ok` is false where the content is an error. Time in seconds."""
+    """The answer to one call.
+
+    Attributes:
+        content: the result, or what went wrong; cut to the limit.
+        ok: false where the content is an error.
+        seconds: how long the tool ran.
+        confirmed: what a person said when asked; None where nobody was.
+        size: characters of the whole result, before it was cut.
+    """
 
     id: str
     name: str
     content: str
     ok: bool
     seconds: float
+    confirmed: bool | None = None
+    size: int = 0
 
     def message(self) -> Message:
         return Message("tool", self.content, tool_call_id=self.id, name=self.name)
 
 
-class _CallError(Exception):
-    """Why a call has no result, in words for the model."""
+Record = Callable[[ToolCall, ToolResult], object]
 
 
 async def run_calls(
-    calls: Sequence[ToolCall], registry: Registry, limits: Limits | None = None
+    calls: Sequence[ToolCall],
+    registry: Registry,
+    limits: Limits | None = None,
+    *,
+    confirm: Confirm | None = None,
+    record: Record | None = None,
 ) -> tuple[ToolResult, ...]:
     """Run all calls at the same time.
+
+    Args:
+        calls: of one reply.
+        registry: the only tools that run.
+        limits: of time, text and number.
+        confirm: asked about each call whose tool needs it, in their order. Without it such a call
+            does not run.
+        record: told of each call and its result as soon as it is there, also where it was refused
+            or cancelled.
 
     Returns:
         One result for each call, in the order of the calls, with the id and the name of its call.
     """
     limits = limits or Limits()
-    return tuple(
-        await asyncio.gather(
-            *(_run(call, place, registry, limits) for place, call in enumerate(calls))
-        )
-    )
+    tell = record or (lambda call, result: None)
+    admitted = [
+        await _admit(call, place, registry, limits, confirm) for place, call in enumerate(calls)
+    ]
+    return tuple(await asyncio.gather(*(_finish(one, limits, tell) for one in admitted)))
 
 
-def refused(call: ToolCall, reason: str) -> ToolResult:
+def refused(call: ToolCall, reason: str, confirmed: bool | None = None) -> ToolResult:
     """The result of a call that was not run."""
-    return ToolResult(call.id, call.name, f"error: {reason}", False, 0.0)
+    content = f"error: {reason}"
+    return ToolResult(call.id, call.name, content, False, 0.0, confirmed, len(content))
 
 
-async def _run(call: ToolCall, place: int, registry: Registry, limits: Limits) -> ToolResult:
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A call on its way: with what it needs to run, or with the reason why it will not."""
+
+    call: ToolCall
+    item: RunnableTool | None = None
+    arguments: dict[str, Any] | None = None
+    problem: str = ""
+    confirmed: bool | None = None
+
+
+async def _admit(
+    call: ToolCall, place: int, registry: Registry, limits: Limits, confirm: Confirm | None
+) -> _Admitted:
+    """Find the tool, check the arguments, ask where that is needed."""
     if place >= limits.calls:
-        return refused(call, f"not run; at most {limits.calls} calls in one reply")
-    started = time.perf_counter()
-    try:
-        content, ok = await _answer(call, registry, limits), True
-    except _CallError as error:
-        content, ok = f"error: {error}", False
-    # A lone surrogate can't be sent to any server; a question mark can.
-    content = content.encode("utf-8", "replace").decode("utf-8")
-    content = _cut(content, limits.characters)
-    return ToolResult(call.id, call.name, content, ok, time.perf_counter() - started)
-
-
-async def _answer(call: ToolCall, registry: Registry, limits: Limits) -> str:
+        return _Admitted(call, problem=f"not run; at most {limits.calls} calls in one reply")
     item = registry.get(call.name)
     if item is None:
         known = ", ".join(tool.name for tool in registry.tools) or "none"
-        raise _CallError(f"unknown tool {call.name!r}; the tools are: {known}")
+        return _Admitted(call, problem=f"unknown tool {call.name!r}; the tools are: {known}")
     try:
         arguments = item.read(call.arguments)
     except MessageError as error:
-        raise _CallError(f"wrong arguments: {error}; expected {describe(item.tool)}") from error
+        return _Admitted(call, problem=f"wrong arguments: {error}; expected {describe(item.tool)}")
     except Exception as error:  # a validator of the user's own types failed
-        raise _CallError(f"wrong arguments: {_explain(error)}") from error
+        return _Admitted(call, problem=f"wrong arguments: {_explain(error)}")
+    ready = _Admitted(call, item, arguments)
+    if not item.confirm:
+        return ready
+    if confirm is None:
+        return replace(ready, problem="not run; it needs a person's consent, and nobody was asked")
+    answer = confirm(call, item.tool)
+    if inspect.isawaitable(answer):
+        answer = await answer
+    if answer is not True:
+        return replace(ready, problem="not run; the user refused this call", confirmed=False)
+    return replace(ready, confirmed=True)
+
+
+async def _finish(one: _Admitted, limits: Limits, tell: Record) -> ToolResult:
+    call = one.call
+    if one.problem or one.item is None or one.arguments is None:
+        result = _result(one, f"error: {one.problem}", False, 0.0, limits)
+        tell(call, result)
+        return result
+    started = time.perf_counter()
+    try:
+        content, ok = await _answer(one.item, one.arguments, limits), True
+    except ToolError as error:
+        content, ok = f"error: {error}", False
+    except asyncio.CancelledError:
+        passed = time.perf_counter() - started
+        tell(call, _result(one, "error: stopped while it ran", False, passed, limits))
+        raise
+    result = _result(one, content, ok, time.perf_counter() - started, limits)
+    tell(call, result)
+    return result
+
+
+def _result(one: _Admitted, content: str, ok: bool, seconds: float, limits: Limits) -> ToolResult:
+    # A lone surrogate can't be sent to any server; a question mark can.
+    content = content.encode("utf-8", "replace").decode("utf-8")
+    shown = _cut(content, limits.characters)
+    return ToolResult(one.call.id, one.call.name, shown, ok, seconds, one.confirmed, len(content))
+
+
+async def _answer(item: RunnableTool, arguments: dict[str, Any], limits: Limits) -> str:
     clock = asyncio.timeout(limits.seconds)
     try:
         async with clock:
-            return await _call(item, arguments)
+            return await item.run(arguments)
+    except ToolError:
+        raise
     except TimeoutError as error:
         if clock.expired():
-            raise _CallError(f"no result within {limits.seconds:g} seconds") from error
-        raise _CallError(_explain(error)) from error
+            raise ToolError(f"no result within {limits.seconds:g} seconds") from error
+        raise ToolError(_explain(error)) from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise  # we are being stopped; otherwise the tool awaited something that was
-        raise _CallError("the tool was cancelled") from error
+        raise ToolError("the tool was cancelled") from error
     except (Exception, SystemExit) as error:
-        raise _CallError(_explain(error)) from error
-
-
-async def _call(item: RegisteredTool[..., Any], arguments: dict[str, Any]) -> str:
-    def plain() -> Any:
-        value = item.function(**arguments)
-        # To text here, in the thread: a result may be large, or a generator with work in it.
-        return value if inspect.isawaitable(value) else _text(value)
-
-    if item.is_async:
-        return _text(await item.function(**arguments))
-    value = await _in_thread(plain)
-    return value if isinstance(value, str) else _text(await value)
-
-
-async def _in_thread(function: Callable[[], Any]) -> Any:
-    """What the function returns or raises, from a daemon thread."""
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def settle(value: Any, error: BaseException | None) -> None:
-        if not outcome.done():  # it is done when the time limit came first
-            outcome.set_result((value, error))
-
-    def work() -> None:
-        value, error = None, None
-        try:
-            value = context.run(function)
-        except BaseException as raised:  # handed to the one who waits
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, value, error)
-
-    threading.Thread(target=work, name="formosa-tool", daemon=True).start()
-    value, error = await outcome
-    if error is not None:
-        raise error
-    return value
-
-
-def _text(value: Any) -> str:
-    """A string as it is; anything else as the JSON that models are trained to read."""
-    if type(value) is str:
-        return value
-    plain = json.loads(pydantic_core.to_json(value, inf_nan_mode="strings"))
-    return plain if isinstance(plain, str) else json_text(plain)
+        raise ToolError(_explain(error)) from error
 
 
 def _cut(text: str, limit: int) -> str:

@@ -293,7 +293,7 @@ def test_errors_of_routes_are_error_objects_too() -> None:
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("formosa.serve.app.LARGEST_BODY", 1000)
+    monkeypatch.setattr("formosa.serve.connection.LARGEST_BODY", 1000)
     assert ask(create_app({"m": TemplatedChat(always("hi"))}), b" " * 1001)[0] == 413
 
 
@@ -394,11 +394,8 @@ def test_a_client_that_goes_away_stops_the_generation(stream: bool, first: bool)
         assert engine.stopped.wait(30)
 
 
-def test_replies_that_outlive_the_servers_patience_are_told_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_replies_that_outlive_the_servers_patience_are_told_so() -> None:
     """Ctrl-C ends a server within seconds, without a traceback for each running reply."""
-    monkeypatch.setattr("formosa.serve.run.GRACE", 0)
 
     async def ask_both(url: str, engines: list[Endless], stop: threading.Event) -> list[Any]:
         async with httpx2.AsyncClient(timeout=None) as http:
@@ -415,7 +412,7 @@ def test_replies_that_outlive_the_servers_patience_are_told_so(
     engines = [Endless(first=True), Endless(first=True)]
     models = dict(zip(("True", "False"), map(TemplatedChat, engines), strict=True))
     stop, answers = threading.Event(), []
-    with serving(models) as url:
+    with serving(models, grace=0) as url:
         asking = threading.Thread(
             target=lambda: answers.extend(asyncio.run(ask_both(url, engines, stop)))
         )
@@ -436,7 +433,8 @@ def ask(app: Any, body: bytes) -> tuple[int, Any]:
     async def post() -> httpx2.Response:
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
-            return await http.post("/v1/chat/completions", content=body)
+            kind = {"content-type": "application/json"}
+            return await http.post("/v1/chat/completions", content=body, headers=kind)
 
     answer = asyncio.run(post())
     return answer.status_code, answer

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from formosa.chat.message import Message, ToolCall
 from formosa.errors import MessageError
-from formosa.serve.history import repair
+from formosa.serve.history import MALFORMED, object_text, read_messages, repair
 
 CALLS = Message(
     "assistant",
@@ -65,14 +67,23 @@ def test_calls_without_ids_can_be_answered_by_number() -> None:
         ([result("a")], "messages[0].tool_call_id"),
         ([CALLS, result("c")], "messages[1].tool_call_id"),
         ([CALLS, result("a"), result("a")], "messages[2].tool_call_id"),
-        ([CALLS, result("")], "messages[1].tool_call_id"),
+        ([CALLS, result(""), result(""), result("")], "messages[3].tool_call_id"),
+        ([CALLS, Message("tool", "…", name="other")], "messages[1].tool_call_id"),
         ([CALLS, Message("user", "?"), result("a")], "messages[2].tool_call_id"),
         (
             [Message("assistant", tool_calls=(ToolCall("x", id="a"), ToolCall("y", id="a")))],
             "messages[0].tool_calls[1].id",
         ),
     ],
-    ids=["no call", "unknown id", "answered twice", "no id", "too late", "one id for two calls"],
+    ids=[
+        "no call",
+        "unknown id",
+        "answered twice",
+        "one too many",
+        "no call of that name",
+        "too late",
+        "one id for two calls",
+    ],  # fmt: skip
 )
 def test_a_result_that_answers_no_call_is_refused_with_its_path(
     history: list[Message], path: str
@@ -89,3 +100,78 @@ def test_the_order_of_the_results_never_matters(order: list[int], answered: int)
     repaired = repair([calls, *(result(f"c{i}") for i in kept)])
     assert [m.name for m in repaired[1:]] == [f"t{i}" for i in sorted(kept)]
     assert repair(repaired) == repaired
+
+
+def test_results_without_ids_answer_in_order_or_by_name() -> None:
+    """Clients of servers without ids (Ollama's API) have none to send back."""
+    plain = repair([CALLS, Message("tool", "1"), Message("tool", "2")])
+    assert [(m.name, m.tool_call_id) for m in plain[1:]] == [("get_weather", "a"), ("search", "b")]
+    named = repair([CALLS, Message("tool", "2", name="search"), Message("tool", "1")])
+    assert [(m.name, m.content) for m in named[1:]] == [("get_weather", "1"), ("search", "2")]
+
+
+def test_a_result_without_an_id_leaves_the_call_that_another_result_names() -> None:
+    repaired = repair([CALLS, Message("tool", "2"), result("a", "1")])
+    assert [(m.name, m.content) for m in repaired[1:]] == [("get_weather", "1"), ("search", "2")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ('{"city":  "台北"}', '{"city":  "台北"}'),
+        ('"{\\"city\\": 1}"', '{"city": 1}'),
+        ("{'city': True}", '{"city": true}'),
+        ('{"a": "line\nbreak"}', None),
+    ],
+    ids=["an object stays as it is", "written twice", "Python's quotes", "a raw line break"],
+)
+def test_arguments_are_read_as_leniently_as_a_models_words(
+    arguments: str, wanted: str | None
+) -> None:
+    text = object_text(arguments)
+    assert isinstance(json.loads(text), dict)
+    assert MALFORMED not in text
+    assert wanted in (None, text)
+
+
+@pytest.mark.parametrize("text", ['{"x', "[1]", "nothing", "3", "null ", '{"x": NaN}', "{" * 9000])
+def test_arguments_that_say_no_object_are_shown_to_the_model_as_they_are(text: str) -> None:
+    assert json.loads(object_text(text)) in ({MALFORMED: text}, {})
+
+
+@given(st.text(min_size=1))
+def test_whatever_the_arguments_are_an_object_comes_out(text: str) -> None:
+    assert isinstance(json.loads(object_text(text)), dict)
+
+
+def test_messages_are_read_and_put_in_order_at_once() -> None:
+    def call(name: str, arguments: object) -> dict[str, object]:
+        return {"type": "function", "function": {"name": name, "arguments": arguments}}
+
+    calls = [call("one", {"a": 1}), call("two", "{broken"), call("three", None)]
+    assistant, one, two = read_messages(
+        [
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "b"}]},
+            {"role": "tool", "tool_call_id": "call_0", "content": None},
+        ]
+    )
+    assert [c.values() for c in assistant.tool_calls] == [{"a": 1}, {MALFORMED: "{broken"}, {}]
+    assert (one.name, one.content, two.name, two.content) == ("one", "", "two", "b")
+
+
+@pytest.mark.parametrize(
+    ("calls", "path"),
+    [
+        ("x", "messages[0].tool_calls"),
+        (["x"], "messages[0].tool_calls[0]"),
+        ([{"function": 3}], "messages[0].tool_calls[0].function"),
+        ([{"function": {"name": "f", "arguments": [1]}}],
+         "messages[0].tool_calls[0].function.arguments"),
+        ([{"function": {"name": "", "arguments": "{}"}}], "messages[0].tool_calls[0].name"),
+    ],
+)  # fmt: skip
+def test_what_is_no_call_is_refused_with_its_path(calls: object, path: str) -> None:
+    with pytest.raises(MessageError) as caught:
+        read_messages([{"role": "assistant", "tool_calls": calls}])
+    assert caught.value.path == path

@@ -1,38 +1,47 @@
-"""The routes: `/v1/chat/completions`, `/v1/models`, `/health`.
+"""The routes: chat and text completions, models, health, metrics, props.
 
 Knows HTTP. Knows nothing of engines, templates or tokens: a chat model answers, or raises one of
 our errors, which becomes an OpenAI error object. A client that goes away stops its generation,
-whether it streams or not.
+whether it streams or not, and whether it waits or is being answered.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from formosa.engines.protocol import ChatEvent, ChatModel, ChatReply, Finished
-from formosa.errors import EngineError, FormosaError
-from formosa.serve.protocol import CompletionRequest, RequestError, read_request, request_error
-from formosa.serve.stream import Answer, error_event
-
-LARGEST_BODY = 32 * 2**20  # bytes
-# What running replies get when the server's time to stop is over: it cancels their tasks.
-STOPPING = RequestError(503, "the server is stopping")
-
-T = TypeVar("T")
+from formosa.chat.parser import Defect
+from formosa.engines.protocol import ChatEvent, ChatModel, ChatReply, Finished, Piece, Usage
+from formosa.errors import EngineError, FormosaError, UnsupportedError
+from formosa.serve.chat import ChatBody
+from formosa.serve.completions import TextAnswer, TextBody
+from formosa.serve.connection import KeyCheck, event_stream, read_json, unless_gone
+from formosa.serve.metrics import CLIENT_LEFT, CONTENT_TYPE, CountRequests, Metrics
+from formosa.serve.props import model_props, versions
+from formosa.serve.protocol import RequestError, json_bytes, read_body, request_error, stopping
+from formosa.serve.queue import Limits
+from formosa.serve.record import Record
+from formosa.serve.served import Served
+from formosa.serve.stream import ChatAnswer
 
 
 def create_app(
@@ -41,8 +50,12 @@ def create_app(
     api_key: str | None = None,
     hosts: Sequence[str] | None = None,
     close: bool = False,
+    limits: Limits | None = None,
+    record: Path | None = None,
 ) -> Starlette:
     """An ASGI app that serves `models` under their names.
+
+    `app.state.stop()` lets no request in any more, while those that run go on.
 
     Args:
         models: the first one answers requests that name none.
@@ -50,10 +63,15 @@ def create_app(
         hosts: names that a request's Host header may have; anything by default. On loopback
             without a key this keeps web pages out that resolve their own name to 127.0.0.1.
         close: close the models when the server stops.
+        limits: how much each model takes on.
+        record: a JSON-lines file that gets each reply's raw text beside its parse.
+
+    Raises:
+        UserError: the record can't be written.
     """
     if not models:
         raise ValueError("nothing to serve")
-    gateway = _Gateway(models)
+    gateway = Gateway(models, limits or Limits(), Record(record) if record else None)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -61,63 +79,166 @@ def create_app(
         if close:
             for model in models.values():
                 await model.aclose()
+        gateway.close()
 
-    middleware = []
+    routes = [
+        Route("/v1/chat/completions", _answering(gateway.chat_completions), methods=["POST"]),
+        Route("/v1/completions", _answering(gateway.completions), methods=["POST"]),
+        Route("/v1/models", gateway.list_models, methods=["GET"]),
+        Route("/v1/models/{name:path}", gateway.show_model, methods=["GET"]),
+        Route("/health", gateway.health, methods=["GET"]),
+        Route("/metrics", gateway.show_metrics, methods=["GET"]),
+        Route("/props", gateway.props, methods=["GET"]),
+    ]
+    paths = frozenset(route.path for route in routes)
+    middleware = [Middleware(CountRequests, metrics=gateway.metrics, routes=paths)]
     if hosts is not None:
         middleware.append(
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
         )
     if api_key is not None:
-        middleware.append(Middleware(_KeyCheck, api_key=api_key))
-    return Starlette(
-        routes=[
-            Route("/v1/chat/completions", gateway.chat_completions, methods=["POST"]),
-            Route("/v1/models", gateway.list_models, methods=["GET"]),
-            Route("/v1/models/{name:path}", gateway.show_model, methods=["GET"]),
-            Route("/health", _health, methods=["GET"]),
-        ],
+        middleware.append(Middleware(KeyCheck, api_key=api_key))
+    app = Starlette(
+        routes=routes,
         middleware=middleware,
         exception_handlers={
             RequestError: _answer_request_error,
             FormosaError: _answer_our_error,
             HTTPException: _answer_http_error,
+            Exception: _answer_bug,
         },
         lifespan=lifespan,
     )
+    app.state.stop = gateway.stop
+    return app
 
 
-class _Gateway:
-    def __init__(self, models: Mapping[str, ChatModel]) -> None:
-        self._models = dict(models)
+class Gateway:
+    """What stands behind the routes."""
+
+    def __init__(
+        self, models: Mapping[str, ChatModel], limits: Limits, record: Record | None
+    ) -> None:
+        self.metrics = Metrics()
+        self._models = {
+            name: Served(name, chat, limits, self.metrics) for name, chat in models.items()
+        }
+        self._record = record
         self._started = int(time.time())
+        self._stopping = False
 
-    async def chat_completions(self, request: Request) -> Response:
-        try:
-            asked = read_request(await _body(request))
-            name, model = self._model(asked.model)
-            chat_request = asked.chat_request()
-            answer = Answer(name, parallel=asked.parallel_tool_calls is not False)
-            events = answer.events(model, chat_request)
-            if asked.stream:
-                return await _streamed(request, asked, answer, events)
-            reply = await _unless_gone(request, _finished(events))
-        except ClientDisconnect:
-            return Response(status_code=499)  # nobody reads it; the log of a proxy may
-        except asyncio.CancelledError:
-            raise STOPPING from None
-        return JSONResponse(answer.whole(reply))
+    def stop(self) -> None:
+        self._stopping = True
+        for served in self._models.values():
+            served.queue.stop()
+
+    def close(self) -> None:
+        if self._record is not None:
+            self._record.close()
+
+    # -- completions -------------------------------------------------------------------------
+
+    async def chat_completions(self, body: bytes) -> Response:
+        asked = read_body(ChatBody, body)
+        served = self._find(asked.model)
+        requests = asked.requests(served.chat.info)
+        answer = ChatAnswer(
+            served.name,
+            parallel=asked.parallel_tool_calls is not False,
+            logprobs=bool(asked.logprobs),
+        )
+        events = served.run([answer.events(served.chat, r) for r in requests], _end_of_chat)
+        replies: dict[int, ChatReply] = {}
+
+        async def noted() -> AsyncGenerator[tuple[int, ChatEvent], None]:
+            async with aclosing(events):
+                async for index, event in events:
+                    if isinstance(event, Finished):
+                        replies[index] = event.reply
+                        if self._record is not None:
+                            self._record.chat(
+                                answer.id, index, served, requests[index], event.reply
+                            )
+                    yield index, event
+
+        async def stream(
+            events: AsyncGenerator[tuple[int, ChatEvent], None],
+        ) -> AsyncGenerator[bytes, None]:
+            usage = asked.wants_usage
+            parts = answer.sse(events, choices=len(requests), usage=usage)
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
+            if usage:
+                yield answer.usage_event(*await finished())
+
+        async def finished() -> tuple[list[ChatReply], int | None]:
+            if len(replies) < len(requests):
+                raise EngineError("The model gave no reply.")
+            ordered = [replies[index] for index in range(len(requests))]
+            return ordered, await served.reasoning_tokens(ordered)
+
+        if asked.stream:
+            return await event_stream(noted(), stream)
+        async with aclosing(noted()) as all_events:
+            async for _ in all_events:
+                pass
+        return _json(answer.whole(*await finished()))
+
+    async def completions(self, body: bytes) -> Response:
+        asked = read_body(TextBody, body)
+        served = self._find(asked.model)
+        engine = served.engine
+        if engine is None:
+            raise UnsupportedError(
+                "model", f"{served.name} answers conversations only", "use /v1/chat/completions"
+            )
+        prompts, samplings = asked.prompts(), asked.samplings()
+        jobs = [(prompt, sampling) for prompt in prompts for sampling in samplings]
+        answer = TextAnswer(served.name, jobs, each=len(samplings))
+        pieces = served.run([engine.generate(*job) for job in jobs], _end_of_text)
+
+        async def noted() -> AsyncGenerator[tuple[int, Piece], None]:
+            async with aclosing(pieces):
+                async for index, piece in pieces:
+                    answer.add(index, piece)
+                    if piece.finish is not None and self._record is not None:
+                        self._record.text(answer, index, served)
+                    yield index, piece
+
+        if asked.stream:
+            return await event_stream(
+                noted(), lambda noted: answer.sse(noted, usage=asked.wants_usage)
+            )
+        async with aclosing(noted()) as all_pieces:
+            async for _ in all_pieces:
+                pass
+        return _json(answer.whole())
+
+    # -- the rest ----------------------------------------------------------------------------
 
     async def list_models(self, _: Request) -> Response:
-        data = [self._model_object(name) for name in self._models]
-        return JSONResponse({"object": "list", "data": data})
+        data = [served.object(self._started) for served in self._models.values()]
+        return _json({"object": "list", "data": data})
 
     async def show_model(self, request: Request) -> Response:
-        name, _ = self._model(request.path_params["name"])
-        return JSONResponse(self._model_object(name))
+        return _json(self._find(request.path_params["name"]).object(self._started))
 
-    def _model(self, name: str | None) -> tuple[str, ChatModel]:
+    async def health(self, _: Request) -> Response:
+        if self._stopping:
+            raise stopping()
+        return _json({"status": "ok"})
+
+    async def show_metrics(self, _: Request) -> Response:
+        return Response(self.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def props(self, _: Request) -> Response:
+        models = [model_props(served) for served in self._models.values()]
+        return _json({"models": models, "versions": versions()})
+
+    def _find(self, name: str | None) -> Served:
         if name is None:
-            return next(iter(self._models.items()))
+            return next(iter(self._models.values()))
         if name not in self._models:
             known = ", ".join(self._models)
             raise RequestError(
@@ -126,133 +247,46 @@ class _Gateway:
                 param="model",
                 code="model_not_found",
             )
-        return name, self._models[name]
-
-    def _model_object(self, name: str) -> dict[str, Any]:
-        return {
-            "id": name,
-            "object": "model",
-            "created": self._started,
-            "owned_by": "formosa",
-            "max_model_len": self._models[name].info.context,
-        }
+        return self._models[name]
 
 
-async def _health(_: Request) -> Response:
-    return JSONResponse({"status": "ok"})
+def _answering(
+    handler: Callable[[bytes], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Hand over the body, and cancel the handler when the client leaves."""
 
-
-async def _body(request: Request) -> bytes:
-    parts, length = [], 0
-    async for part in request.stream():
-        length += len(part)
-        if length > LARGEST_BODY:
-            raise RequestError(413, f"the body is larger than {LARGEST_BODY} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
-async def _finished(events: AsyncGenerator[ChatEvent, None]) -> ChatReply:
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event, Finished):
-                return event.reply
-    raise EngineError("The model gave no reply.")
-
-
-async def _streamed(
-    request: Request,
-    asked: CompletionRequest,
-    answer: Answer,
-    events: AsyncGenerator[ChatEvent, None],
-) -> Response:
-    # The first event decides the status: what is wrong with the request is a 400, not a stream.
-    try:
-        first = await _unless_gone(request, anext(events))
-    except BaseException:
-        await events.aclose()
-        raise
-    parts = answer.sse(_put_back(first, events), usage=asked.wants_usage)
-    return _EventStream(parts, events)
-
-
-async def _put_back(
-    first: ChatEvent, rest: AsyncGenerator[ChatEvent, None]
-) -> AsyncGenerator[ChatEvent, None]:
-    async with aclosing(rest):
-        yield first
-        async for event in rest:
-            yield event
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client goes away.
-
-    Raises:
-        ClientDisconnect: it did.
-    """
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    working, watching = asyncio.ensure_future(work), asyncio.ensure_future(gone())
-    try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
-
-
-class _EventStream(StreamingResponse):
-    """Server-sent events; the generators behind them are closed when the client goes away."""
-
-    media_type = "text/event-stream"
-
-    def __init__(
-        self, content: AsyncGenerator[str, None], *behind: AsyncGenerator[Any, None]
-    ) -> None:
-        super().__init__(content, headers={"cache-control": "no-cache", "x-accel-buffering": "no"})
-        # Closing a generator that never began does not close what it would have read.
-        self._generators = (content, *behind)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(request: Request) -> Response:
         try:
-            await super().__call__(scope, receive, send)
-        except asyncio.CancelledError:
-            last = error_event(STOPPING)
-            await send({"type": "http.response.body", "body": last.encode(), "more_body": False})
-        finally:
-            for generator in self._generators:
-                await generator.aclose()
+            body = await read_json(request)
+            async with unless_gone(request.receive):
+                return await handler(body)
+        except ClientDisconnect:
+            # Nobody reads it; the log of a proxy may.
+            raise RequestError(CLIENT_LEFT, "the client went away") from None
+        except asyncio.CancelledError:  # the server's time is over
+            raise stopping() from None
+
+    return answer
 
 
-class _KeyCheck:
-    """Asks for `Authorization: Bearer KEY`."""
+def _json(value: Any) -> Response:
+    return Response(json_bytes(value), media_type="application/json")
 
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
-        self._app = app
-        self._key = api_key.encode()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/health":
-            scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
-            right = hmac.compare_digest(given.strip(), self._key)
-            if scheme.lower() != b"bearer" or not right:
-                error = RequestError(401, "wrong or missing API key", code="invalid_api_key")
-                headers = {"www-authenticate": "Bearer"}
-                await JSONResponse(error.body(), 401, headers)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+def _end_of_chat(event: ChatEvent) -> tuple[Usage | None, tuple[Defect, ...]] | None:
+    if isinstance(event, Finished):
+        return event.reply.usage, event.reply.defects
+    return None
+
+
+def _end_of_text(piece: Piece) -> tuple[Usage | None, tuple[Defect, ...]] | None:
+    return None if piece.finish is None else (piece.usage, ())
 
 
 async def _answer_request_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return JSONResponse(error.body(), error.status)
+    body = json_bytes(error.body())
+    return Response(body, error.status, error.headers(), "application/json")
 
 
 async def _answer_our_error(request: Request, error: Exception) -> Response:
@@ -263,5 +297,10 @@ async def _answer_our_error(request: Request, error: Exception) -> Response:
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     words = f"{request.method} {request.url.path}: {error.detail}"
-    body = RequestError(error.status_code, words).body()
-    return JSONResponse(body, error.status_code, error.headers)
+    body = json_bytes(RequestError(error.status_code, words).body())
+    return Response(body, error.status_code, error.headers, "application/json")
+
+
+async def _answer_bug(request: Request, _: Exception) -> Response:
+    """The server logs it; a client learns nothing of it."""
+    return await _answer_request_error(request, RequestError(500, "internal error"))

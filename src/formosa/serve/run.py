@@ -11,14 +11,17 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from formosa.engines.protocol import ChatModel
 from formosa.errors import UserError
 from formosa.serve.app import create_app
+from formosa.serve.queue import Limits
 
-GRACE = 3  # seconds that running replies get when the server stops
+GRACE = 3.0  # seconds that running replies get when the server stops
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
@@ -42,17 +45,24 @@ def serving(
     host: str = "127.0.0.1",
     port: int = 0,
     api_key: str | None = None,
+    limits: Limits | None = None,
+    record: Path | None = None,
+    grace: float = GRACE,
 ) -> Iterator[str]:
     """Serve in a thread; gives the base URL for clients, as in `http://127.0.0.1:40123/v1`.
 
-    The models stay open: they belong to the caller.
+    The models stay open: they belong to the caller. `limits` and `record` are those of
+    `create_app`; `grace` is how many seconds running replies get when the block ends.
 
     Raises:
-        UserError: the address can't be used.
+        UserError: the address can't be used, or the record can't be written.
     """
     check_host(host, api_key)
     with _listen(host, port) as listener:
-        server = _Server(_config(models, host, api_key, close=False))
+        app = create_app(
+            models, api_key=api_key, hosts=_hosts(host, api_key), limits=limits, record=record
+        )
+        server = _Server(app, grace)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listener]}, name="formosa-serve", daemon=True
         )
@@ -71,22 +81,32 @@ def run_server(
     host: str = "127.0.0.1",
     port: int = 8000,
     api_key: str | None = None,
+    limits: Limits | None = None,
+    record: Path | None = None,
+    grace: float = GRACE,
     started: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then let running replies end and close the models.
 
-    `started` is called with the base URL once requests are answered.
+    `limits` and `record` are those of `create_app`; `grace` is how many seconds running replies get
+    at the end, while those that wait are refused at once. `started` is called with the base URL
+    once requests are answered.
 
     Raises:
-        UserError: the address can't be used.
+        UserError: the address can't be used, or the record can't be written.
     """
     check_host(host, api_key)
     with _listen(host, port) as listener:
         url = _url(host, listener)
-        server = _Server(
-            _config(models, host, api_key, close=True),
-            started=lambda: started(url) if started else None,
+        app = create_app(
+            models,
+            api_key=api_key,
+            hosts=_hosts(host, api_key),
+            close=True,
+            limits=limits,
+            record=record,
         )
+        server = _Server(app, grace, started=lambda: started(url) if started else None)
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
@@ -94,11 +114,21 @@ def run_server(
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it answers requests."""
+    """A server that says when it answers requests, and tells the app when it stops."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, app: Starlette, grace: float, started: Callable[[], None] | None = None
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=grace,  # type: ignore[arg-type]  # it is only waited for
+        )
         super().__init__(config)
         self.ready = threading.Event()
+        self._app = app
         self._started_hook = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -109,19 +139,15 @@ class _Server(uvicorn.Server):
         if self._started_hook is not None:
             self._started_hook()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.stop()
+        await super().shutdown(sockets)
 
-def _config(
-    models: Mapping[str, ChatModel], host: str, api_key: str | None, *, close: bool
-) -> uvicorn.Config:
+
+def _hosts(host: str, api_key: str | None) -> list[str] | None:
+    """The names that clients may call this server by; None where a key guards it."""
     guarded = api_key is None and _is_loopback(host)
-    hosts = sorted({*LOOPBACK_NAMES, host}) if guarded else None
-    return uvicorn.Config(
-        create_app(models, api_key=api_key, hosts=hosts, close=close),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-    )
+    return sorted({*LOOPBACK_NAMES, host}) if guarded else None
 
 
 def _is_loopback(host: str) -> bool:

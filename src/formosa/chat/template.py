@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -27,11 +28,18 @@ import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
 
+from formosa.chat.guard import free_mark, holds, marked, spellings
 from formosa.chat.message import Message, Tool
+from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
 from formosa.errors import MessageError, UserError
 from formosa.files import sha256_text
 
-THINK_OPEN = "<think>"
+TAGS = frozenset((CALL, END_CALL, THINK, END_THINK))
+# What looks like a control token in a template's source, by the habits of the model families.
+_CONTROL = re.compile(
+    r"<\|[^|<>\s'\"]{1,64}\|>|<｜[^｜<>\s]{1,64}｜>|</?s>|<(?:bos|eos|pad|unk)>"
+    r"|<(?:start|end)_of_[a-z]+>|\[/?[A-Z][A-Z_]+\]"
+)
 
 
 # What a template's own expressions can raise, such as "{{ 1 / 0 }}" or "{{ '{}'.format() }}".
@@ -102,6 +110,8 @@ class ChatTemplate:
         source: the Jinja text, as it goes into a tokenizer or a GGUF file.
         stop: the text that ends the assistant's turn, or "" where the template alone can't tell.
         native: whether this is our own format.
+        control_tokens: those that the template itself writes, as far as its source shows them.
+        thinks: whether the template knows of think blocks.
     """
 
     def __init__(
@@ -111,6 +121,10 @@ class ChatTemplate:
         self.stop = stop
         self._special = dict(special_tokens or {})
         self._template, self._recorder = _compile(source)
+        self.control_tokens = frozenset(filter(None, self._special.values())) | frozenset(
+            _CONTROL.findall(source)
+        )
+        self.thinks = THINK in source or END_THINK in source
 
     @classmethod
     def formosa(cls, family: str | Family = "chatml") -> ChatTemplate:
@@ -158,16 +172,19 @@ class ChatTemplate:
         Raises:
             MessageError: the template refused the conversation; its own words are in the sentence.
         """
+        context = {**variables, **self._context(messages, tools)}
+        return self._rendered({**context, "add_generation_prompt": add_generation_prompt})
+
+    def _context(self, messages: Sequence[Message], tools: Sequence[Tool]) -> dict[str, Any]:
         for i, message in enumerate(messages):
             message.check(f"messages[{i}]")
-        values = [_for_template(message, foreign=not self.native) for message in messages]
-        context = {
-            **self._special,
-            **variables,
-            "messages": values,
+        return {
+            "messages": [_for_template(message, foreign=not self.native) for message in messages],
             "tools": [tool.to_openai() for tool in tools] or None,
-            "add_generation_prompt": add_generation_prompt,
         }
+
+    def _rendered(self, context: Mapping[str, Any]) -> Rendered:
+        context = {**self._special, **context}
         try:
             return self._recorder.record(
                 self._template.root_render_func(self._template.new_context(context))
@@ -181,10 +198,58 @@ class ChatTemplate:
         """The text that the model continues with its reply."""
         return self.render(messages, tools, add_generation_prompt=True, **variables).text
 
+    def guarded_prompt(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool] = (),
+        *,
+        control_tokens: Collection[str] = (),
+        **variables: Any,
+    ) -> str | tuple[str, ...]:
+        """The prompt, cut wherever a message or a tool only spells a control token.
+
+        Joined, the pieces are what `prompt` gives. An engine that tokenises each by itself never
+        makes a control token of a user's words; those that the template writes stay whole.
+
+        `control_tokens` are those of the vocabulary, beside the template's own. Our tags are cut
+        only where they are among them; else they are text like any other.
+
+        Raises:
+            MessageError: the template refused the conversation; or it rewrites such a text, so that
+                nothing tells whose words they are.
+        """
+        context = {**variables, **self._context(messages, tools)}
+        tokens = self.control_tokens.union(control_tokens)
+        context["add_generation_prompt"] = True
+        text = self._rendered(context).text
+        if not holds(context, spellings(tokens)):
+            return text
+        mark = free_mark(context) or ""
+        # Some templates take thoughts out of old replies: they must see the tags as they are.
+        for own in (tokens, tokens - TAGS) if mark else ():
+            guarded = marked({**context, "messages": []}, tokens, mark)
+            guarded["messages"] = [
+                marked(message, own if message["role"] == "assistant" else tokens, mark)
+                for message in context["messages"]
+            ]
+            pieces = self._rendered(guarded).text.split(mark)
+            if "".join(pieces) == text:
+                return tuple(pieces) if len(pieces) > 1 else text
+        spelled = next(token for token in sorted(tokens) if holds(context, _literally(token)))
+        raise MessageError(
+            "messages",
+            f"they spell the control token {spelled!r}, and the chat template rewrites them",
+            "take it out of the text",
+        )
+
 
 def opens_reasoning(prompt: str) -> bool:
     """Whether the prompt itself ends inside a think block, as R1-style templates do."""
-    return prompt.rstrip().endswith(THINK_OPEN)
+    return prompt.rstrip().endswith(THINK)
+
+
+def _literally(token: str) -> re.Pattern[str]:
+    return re.compile(re.escape(token))
 
 
 def _for_template(message: Message, *, foreign: bool) -> dict[str, Any]:

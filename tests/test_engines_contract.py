@@ -29,7 +29,8 @@ from formosa.engines.protocol import (
     Sampling,
     TextEngine,
 )
-from formosa.engines.remote import RemoteChat, RemoteText
+from formosa.engines.remote import RemoteText
+from formosa.engines.remote_chat import RemoteChat
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import ContextError

@@ -16,7 +16,8 @@ from formosa.chat.parser import Delta
 from formosa.engines.endpoint import wait_before_again
 from formosa.engines.http import error_from
 from formosa.engines.protocol import ChatEvent, ChatRequest, Finished, Piece, Sampling, Usage
-from formosa.engines.remote import RemoteChat, RemoteText
+from formosa.engines.remote import RemoteText
+from formosa.engines.remote_chat import RemoteChat
 from formosa.errors import ContextError, EngineError, FormosaError, UserError
 
 ASKED = ChatRequest((Message("user", "hi"),), sampling=Sampling(max_tokens=9))
@@ -71,6 +72,8 @@ def test_the_request_says_what_was_asked_and_nothing_else() -> None:
     seen: list[Any] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/models":
+            return httpx2.Response(200, json={"data": [{"id": "m", "owned_by": "formosa"}]})
         seen.append((json.loads(request.content), request.headers.get("authorization")))
         return httpx2.Response(200, json={"choices": [{"message": {"content": "hi"}}]})
 

@@ -1,5 +1,8 @@
 """One OpenAI-compatible server: its address, its key, its models, and the manners of asking it.
 
+Servers of the same shape honour different parameters, and most leave out in silence what they do
+not know. So we ask which program it is (`owned_by` in its list of models) before we trust it.
+
 A request that failed before it answered (no connection, 408, 429, 5xx) is sent again, after the
 time that the server's `Retry-After` names. Once an answer has begun, it is not: what was yielded
 can't be taken back. The key is never part of a message.
@@ -7,10 +10,11 @@ can't be taken back. The key is never part of a message.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
@@ -18,11 +22,24 @@ import stamina
 
 from formosa.engines.http import LoopClients, error_from, json_object
 from formosa.engines.protocol import ModelInfo
-from formosa.errors import EngineError, UserError
+from formosa.errors import BusyError, ContextError, EngineError, FormosaError, UserError
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0  # seconds; a server that asks for more is not waited for
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+BUSY = frozenset({429, 503})
+
+Kind = Literal["vllm", "llama.cpp", "formosa", "unknown"]
+_OWNERS: dict[Any, Kind] = {"vllm": "vllm", "llamacpp": "llama.cpp", "formosa": "formosa"}
+
+
+class Server(NamedTuple):
+    """The program behind an address."""
+
+    kind: Kind
+    version: tuple[int, ...] = ()  # vLLM's; () where it is unknown
 
 
 class Endpoint:
@@ -36,6 +53,7 @@ class Endpoint:
         api_key: str | None,
         timeout: float,
         transport: httpx2.AsyncBaseTransport | None,
+        info: ModelInfo | None = None,
     ) -> None:
         self.url, self.who = _checked(base_url)
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
@@ -43,11 +61,12 @@ class Endpoint:
         self._clients = LoopClients(
             lambda: httpx2.AsyncClient(headers=headers, timeout=limits, transport=transport)
         )
-        self.info = ModelInfo(
-            name=model or self.who, details={"engine": "remote", "base_url": self.url}
-        )
+        known = info or ModelInfo(name=model or self.who, details={"engine": "remote"})
+        self.info = replace(known, details={**known.details, "base_url": self.url})
         self._model = model
-        self._listed = False
+        self._listed: list[dict[str, Any]] | None = None
+        self._server: Server | None = None
+        self._keeps_name = info is not None
 
     @asynccontextmanager
     async def ask(
@@ -90,12 +109,20 @@ class Endpoint:
         if response.status_code != 200:
             text = (await response.aread()).decode(errors="replace")
             await response.aclose()
-            raise error_from(text, who=self.who, status=response.status_code)
+            refusal = error_from(text, who=self.who, status=response.status_code)
+            if response.status_code in BUSY and not isinstance(refusal, ContextError):
+                raise BusyError(refusal.message, _seconds(response))
+            raise refusal
         return response
 
     async def json(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         async with self.ask(path, body) as response:
             return json_object((await response.aread()).decode(errors="replace"), who=self.who)
+
+    @property
+    def root(self) -> str:
+        """The address without `/v1`: where servers keep routes that OpenAI does not have."""
+        return self.url.removesuffix("/v1")
 
     async def model(self) -> str:
         """The model's name: the one given, or the only one that the server lists."""
@@ -107,23 +134,46 @@ class Endpoint:
                     "name one of them",
                 )
             self._model = names[0]
-            self.info = replace(self.info, name=self._model)
+            if not self._keeps_name:
+                self.info = replace(self.info, name=self._model)
         return self._model
 
     async def context(self) -> int | None:
-        """Tokens that the model's context holds, where the server says it (vLLM, Formosa)."""
-        if not self._listed:
-            self._listed = True
+        """Tokens that the model's context holds, where the server says it."""
+        if self.info.context is None:
             name = await self.model()
+            length: Any = None
             for item in await self.models():
-                length = item.get("max_model_len")
-                if item.get("id") == name and isinstance(length, int):
-                    self.info = replace(self.info, context=length)
+                if item.get("id") == name:
+                    length = item.get("max_model_len")
+            if length is None and (await self.server()).kind == "llama.cpp":
+                props = await self.json(f"{self.root}/props")
+                length = (props.get("default_generation_settings") or {}).get("n_ctx")
+            if isinstance(length, int):
+                self.info = replace(self.info, context=length)
         return self.info.context
 
+    async def server(self) -> Server:
+        """Which program answers here; `unknown` where it does not say."""
+        if self._server is None:
+            try:
+                owners = {item.get("owned_by") for item in await self.models()}
+            except BusyError:
+                raise
+            except FormosaError:  # no list of models
+                owners = set()
+            kind = _OWNERS.get(owners.pop(), "unknown") if len(owners) == 1 else "unknown"
+            version = ""
+            if kind == "vllm":
+                version = str((await self.json(f"{self.root}/version")).get("version"))
+            self._server = Server(kind, version_numbers(version))
+        return self._server
+
     async def models(self) -> list[dict[str, Any]]:
-        data = (await self.json("/models")).get("data")
-        return [item for item in data or [] if isinstance(item, dict)]
+        if self._listed is None:
+            data = (await self.json("/models")).get("data")
+            self._listed = [item for item in data or [] if isinstance(item, dict)]
+        return self._listed
 
     async def aclose(self) -> None:
         await self._clients.aclose()
@@ -152,3 +202,51 @@ def wait_before_again(error: Exception) -> bool | float:
             return True  # none, or a date: the usual growing waits
         return seconds if 0 <= seconds <= LONGEST_WAIT else False
     return isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """`0.11.1rc2` → (0, 11, 1)."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, match[0].split("."))) if match else ()
+
+
+def _seconds(response: httpx2.Response) -> int:
+    asked = response.headers.get("retry-after", "")
+    return int(asked) if asked.isdecimal() else 1
+
+
+class Remote:
+    """What `RemoteText` and `RemoteChat` share: a server, and how it is asked.
+
+    Args:
+        base_url: as in `http://127.0.0.1:8000/v1`.
+        model: the name that the server uses; may be left out where it has only one.
+        api_key: sent as a bearer token, and only to this server.
+        timeout: seconds that the server may be silent.
+        transport: carries the requests; for tests and unusual networks.
+        info: what is known about the model already.
+
+    Raises:
+        UserError: the address is none.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 600,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        info: ModelInfo | None = None,
+    ) -> None:
+        self._endpoint = Endpoint(
+            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport, info=info
+        )
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._endpoint.info
+
+    async def aclose(self) -> None:
+        await self._endpoint.aclose()

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 import httpx2
 
-from formosa.errors import ContextError, EngineError, FormosaError
+from formosa.errors import ContextError, EngineError, FormosaError, UnsupportedError
 
 WORDS = 500  # characters of a server's own words that go into an error
 
@@ -98,7 +98,8 @@ def error_from(
 ) -> FormosaError:
     """The error that a server's answer means.
 
-    `ContextError` where it says how long the prompt and the context are, `EngineError` otherwise.
+    `ContextError` where it says how long the prompt and the context are, `UnsupportedError` where
+    it names the parameter that it refuses, `EngineError` otherwise.
     """
     if isinstance(body, str):
         try:
@@ -120,6 +121,11 @@ def error_from(
     context = _context_error(text, lengths)
     if context is not None:
         return context
+    parameter = error.get("param") if isinstance(error, dict) else None
+    if status in (400, 422) and text.startswith("Grammar error"):  # vLLM's, without a parameter
+        return UnsupportedError("grammar", f"{who} can't follow it: {text}")
+    if status in (400, 422) and isinstance(parameter, str) and parameter != "model":
+        return UnsupportedError(parameter, f"{who} refused it: {text}")
     code = f" ({status})" if status else ""
     return EngineError(f"{who} refused the request{code}: {text or 'without a word'}")
 

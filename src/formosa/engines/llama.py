@@ -16,7 +16,6 @@ write freely), and a LoRA adapter that it does not have.
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -30,19 +29,17 @@ import httpx2
 from formosa.chat.message import Message, Tool
 from formosa.chat.parser import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import FAMILIES, ChatTemplate
+from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, check_probe, probe
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.http import LoopClients, error_from, sse_objects
 from formosa.engines.llama_server import start, version
-from formosa.engines.logprobs import Written, from_content
+from formosa.engines.logprobs import Ledger, from_content
 from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, Usage
 from formosa.engines.vocabulary import Vocabulary
-from formosa.errors import ContextError, EngineError, ModelError, UnsupportedError, UserError
+from formosa.errors import ContextError, EngineError, ModelError, UserError
 
 # Tags that some vocabularies list as control tokens: they must come out as text all the same.
 KEPT_TAGS = [THINK, END_THINK, CALL, END_CALL]
-GRAMMAR = "%llguidance {}\n"  # how llama.cpp tells our grammars from its own
-_START = re.compile(r"^start\s*:", re.MULTILINE)
-_PROBE = "\u2603"  # a snowman: no model begins a reply with one unless it has to
 NO_LIMIT = httpx2.Timeout(None, connect=10.0)  # a long prompt on a slow machine takes minutes
 
 
@@ -175,7 +172,7 @@ class LlamaEngine:
             yield Piece("", "length", Usage(len(ids), 0))
             return
         body = {**shared, "n_predict": wanted, "stream": True}
-        written = self._vocabulary.written if sampling.logprobs is not None else None
+        ledger = Ledger()
         try:
             client = await self._client()
             async with client.stream("POST", "/completion", json=body) as response:
@@ -184,43 +181,35 @@ class LlamaEngine:
                     raise error_from(text, who="llama.cpp", status=response.status_code)
                 async with aclosing(sse_objects(response, who="llama.cpp")) as events:
                     async for event in events:
-                        yield _piece(event, sampling.logprobs, written)
+                        piece = _piece(event)
+                        if sampling.logprobs is not None:
+                            sent = event.get("completion_probabilities")
+                            tokens = from_content(sent, sampling.logprobs, self._vocabulary.written)
+                            piece = piece._replace(logprobs=ledger.feed(tokens, piece.text))
+                        yield piece
         except httpx2.HTTPError as error:
             raise EngineError(f"llama.cpp broke off: {type(error).__name__}: {error}") from error
 
     async def _check_grammar(self, grammar: str, body: dict[str, Any]) -> None:
         """Whether llama.cpp follows `grammar`; it says nothing when it can't, and writes freely.
 
-        One token is asked for under a grammar that begins with a character which is forbidden at
-        the same time. The prompt is the request's own, so that it need not be read again.
+        The probe's prompt is the request's own, so that it need not be read again.
 
         Raises:
             UnsupportedError: the grammar is not understood.
         """
         if grammar in self._understood:
             return
-        probe, found = _START.subn(
-            f'start: "{_PROBE}" formosa_start\nformosa_start:', grammar, count=1
-        )
-        answer = {}
-        if found == 1:
-            asked = {
-                **body,
-                "grammar": GRAMMAR + probe,
-                "n_predict": 4,  # a character may be several tokens
-                "n_probs": 0,
-                "temperature": 0.0,
-                "stop": [],
-                "logit_bias": [],
-            }
-            answer = await self._post("/completion", asked)
-        if not str(answer.get("content", "")).startswith(_PROBE):
-            raise UnsupportedError(
-                "grammar",
-                "llama.cpp can't follow it",
-                "a JSON schema with fewer keywords may help: `pattern` with look-ahead is one "
-                "that can't be followed",
-            )
+        asked = {
+            **body,
+            "grammar": GRAMMAR + probe(grammar),
+            "n_predict": PROBE_TOKENS,
+            "n_probs": 0,
+            "temperature": 0.0,
+            "stop": [],
+            "logit_bias": [],
+        }
+        check_probe((await self._post("/completion", asked)).get("content"))
         if len(self._understood) >= 1000:
             self._understood.clear()
         self._understood.add(grammar)
@@ -340,17 +329,16 @@ def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
     }
 
 
-def _piece(event: dict[str, Any], top: int | None, written: Written | None) -> Piece:
-    tokens = from_content(event.get("completion_probabilities"), top or 0, written)
+def _piece(event: dict[str, Any]) -> Piece:
     if not event.get("stop"):
-        return Piece(event.get("content", ""), logprobs=tokens)
+        return Piece(event.get("content", ""))
     finish: Literal["stop", "length"] = "length" if event["stop_type"] == "limit" else "stop"
     usage = Usage(
         event["tokens_evaluated"],
         event["tokens_predicted"],
         event.get("timings", {}).get("cache_n", 0),
     )
-    return Piece(event.get("content", ""), finish, usage, tokens)
+    return Piece(event.get("content", ""), finish, usage)
 
 
 def _family(client: httpx2.Client) -> str | None:

@@ -1,17 +1,42 @@
 """Log-probabilities as servers send them, in the shapes of vLLM, OpenAI and llama.cpp.
 
-Knows JSON only. The token that ends a reply writes nothing, and is left out.
+Knows JSON only. What is handed on are the tokens of the text: `Ledger` leaves out the token that
+ends a reply, and those of a stop text, which servers report and do not write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from formosa.engines.protocol import Logprob, TokenLogprob
 
 Written = Callable[[int], bytes]
+
+
+class Ledger:
+    """Holds tokens back until the text has reached them.
+
+    A token belongs to the text if it begins inside of it.
+    """
+
+    def __init__(self) -> None:
+        self._text = 0  # bytes that were written
+        self._tokens = 0  # bytes of the tokens that were handed on
+        self._waiting: deque[Logprob] = deque()
+
+    def feed(self, tokens: Iterable[Logprob], text: str) -> tuple[Logprob, ...]:
+        """The tokens that `text`, which follows what was fed before, has reached."""
+        self._text += len(text.encode())
+        self._waiting.extend(tokens)
+        reached = []
+        while self._waiting and self._tokens < self._text:
+            token = self._waiting.popleft()
+            self._tokens += len(token.chosen.bytes)
+            reached.append(token)
+        return tuple(reached)
 
 
 def from_content(items: Any, top: int, written: Written | None = None) -> tuple[Logprob, ...]:
@@ -30,36 +55,27 @@ def from_content(items: Any, top: int, written: Written | None = None) -> tuple[
     return tuple(found)
 
 
-def from_columns(value: Any, top: int) -> tuple[Logprob, ...]:
+def from_columns(value: Any, top: int, written: Written | None = None) -> tuple[Logprob, ...]:
     """The columns of `/v1/completions`: `tokens`, `token_logprobs`, `top_logprobs`."""
     if not isinstance(value, Mapping):
         return ()
-    rows = zip_longest(
-        value.get("tokens") or (),
-        value.get("token_logprobs") or (),
-        value.get("top_logprobs") or (),
-    )
-    return tuple(
-        Logprob(_plain(text, logprob), _best(others, top))
-        for text, logprob, others in rows
-        if isinstance(text, str) and isinstance(logprob, int | float)
-    )
+    columns = (value.get(key) or () for key in ("tokens", "token_logprobs", "top_logprobs"))
+    found = []
+    for text, logprob, others in zip_longest(*columns):
+        if isinstance(text, str) and isinstance(logprob, int | float):
+            pairs = others.items() if isinstance(others, Mapping) else ()
+            best = sorted((pair for pair in pairs), key=lambda pair: -pair[1])[:top]
+            tokens = tuple(_plain(other, p, written) for other, p in best)
+            found.append(Logprob(_plain(text, logprob, written), tokens))
+    return tuple(found)
 
 
-def _best(others: Any, top: int) -> tuple[TokenLogprob, ...]:
-    if not isinstance(others, Mapping):
-        return ()
-    known = [(text, p) for text, p in others.items() if isinstance(p, int | float)]
-    ordered = sorted(known, key=lambda pair: -pair[1])
-    return tuple(_plain(text, p) for text, p in ordered[:top])
-
-
-def _plain(text: str, logprob: float) -> TokenLogprob:
-    """vLLM writes a token that is no whole character as `bytes:\\xe5\\x8f`."""
-    if text.startswith("bytes:"):
-        data = text.removeprefix("bytes:").encode("ascii", "replace")
-        raw = data.decode("unicode_escape").encode("latin-1", "replace")
-        return TokenLogprob(raw.decode(errors="replace"), logprob, raw)
+def _plain(text: str, logprob: float, written: Written | None) -> TokenLogprob:
+    """A token as text; as `token_id:33` where vLLM was asked for numbers."""
+    number = text.removeprefix("token_id:")
+    if number != text and number.isdecimal() and written is not None:
+        data = written(int(number))
+        return TokenLogprob(data.decode(errors="replace"), logprob, data, int(number))
     return TokenLogprob(text, logprob, text.encode())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from formosa.chat.template import FAMILIES, ChatTemplate
 from formosa.engines.llama import LlamaEngine
 from formosa.engines.protocol import ChatModel
-from formosa.engines.remote import RemoteChat
+from formosa.engines.remote_chat import RemoteChat
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import UserError
 from formosa.models import Say, gguf_file, resolve

@@ -147,6 +147,11 @@ class ChatRequest:
     json_schema: Mapping[str, Any] | None = None
 
 
+def forces_call(request: ChatRequest) -> bool:
+    """Whether the reply must hold a call."""
+    return request.tool_choice == "required" or isinstance(request.tool_choice, Named)
+
+
 @dataclass(frozen=True, slots=True)
 class ChatReply:
     """The answer. `text` is what the model wrote, raw, where that is known; `logprobs` are those

@@ -1,15 +1,12 @@
-"""Any OpenAI-compatible server as an engine.
+"""Any OpenAI-compatible server as a text engine: our own rendering goes in, raw text comes out.
 
-`RemoteChat` hands over messages: the server renders and parses, and we believe what it says.
-`RemoteText` hands over our own rendering (`/v1/completions`) and returns raw text, so that our
-parser reads it: the same words give the same message, whatever the server's chat layer thinks.
-
-An answer that breaks off is an error, never a short answer. Retries: see `endpoint.py`.
+Our parser reads that text, so the same words give the same message, whatever the server's chat
+layer thinks (`remote_chat.py` is the one that believes it). An answer that breaks off is an error,
+never a short answer. Retries: see `endpoint.py`. What each program honours: see `dialect.py`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -17,39 +14,25 @@ from typing import Any, Literal
 
 import httpx2
 
-from formosa.chat.message import Message, ToolCall, with_call_ids
-from formosa.chat.parser import Delta
-from formosa.engines.endpoint import Endpoint
-from formosa.engines.http import sse_objects
-from formosa.engines.protocol import (
-    ChatEvent,
-    ChatReply,
-    ChatRequest,
-    Finished,
-    FinishReason,
-    ModelInfo,
-    Piece,
-    Prompt,
-    Sampling,
-    Usage,
+from formosa.engines.dialect import (
+    PROBE_TOKENS,
+    asks_for_more,
+    check_probe,
+    grammar_fields,
+    probe,
+    sampling_fields,
+    text_logprob_fields,
 )
-from formosa.errors import EngineError, MessageError, UserError
+from formosa.engines.endpoint import Remote, Server
+from formosa.engines.http import sse_objects
+from formosa.engines.logprobs import Ledger, from_columns, from_content
+from formosa.engines.protocol import Logprob, ModelInfo, Piece, Prompt, Sampling, Usage
+from formosa.engines.vocabulary import Vocabulary
+from formosa.errors import ContextError, EngineError, UnsupportedError, UserError
 
 
-def _sampling(sampling: Sampling) -> dict[str, Any]:
-    """What was asked for, and nothing else: the rest is the server's default."""
-    body: dict[str, Any] = {"temperature": sampling.temperature}
-    for name in ("top_p", "top_k", "min_p", "seed", "max_tokens", "presence_penalty",
-                 "frequency_penalty"):  # fmt: skip
-        value = getattr(sampling, name)
-        if value is not None:
-            body[name] = value
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    return body
-
-
-def _usage(value: Any) -> Usage | None:
+def read_usage(value: Any) -> Usage | None:
+    """The token counts of an answer."""
     if not isinstance(value, dict):
         return None
     details = value.get("prompt_tokens_details") or {}
@@ -60,21 +43,16 @@ def _usage(value: Any) -> Usage | None:
     )
 
 
-class RemoteText:
+class RemoteText(Remote):
     """Continues text on a server with `/v1/completions`.
 
     Where the server has `/tokenize` (vLLM, llama.cpp), prompts go as token ids, so that it adds no
-    token of its own.
+    token of its own, and pieces stay pieces. Elsewhere they go as text, joined.
 
     Args:
-        base_url: as in `http://127.0.0.1:8000/v1`.
-        model: the name that the server uses; may be left out where it has only one.
-        api_key: sent as a bearer token, and only to this server.
-        timeout: seconds that the server may be silent.
-        transport: carries the requests; for tests and unusual networks.
-
-    Raises:
-        UserError: the address is none.
+        vocabulary: the model's tokens, where its files are here: then log-probabilities have the
+            bytes and numbers of their tokens on vLLM too.
+        **others: as in `Remote`.
     """
 
     def __init__(
@@ -85,51 +63,65 @@ class RemoteText:
         api_key: str | None = None,
         timeout: float = 600,
         transport: httpx2.AsyncBaseTransport | None = None,
+        info: ModelInfo | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
-        self._endpoint = Endpoint(
-            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport
+        super().__init__(
+            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport, info=info
         )
+        self._vocabulary = vocabulary
         self._tokenizes: bool | None = None
-
-    @property
-    def info(self) -> ModelInfo:
-        return self._endpoint.info
+        self._understood: set[str] = set()
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        if not isinstance(prompt, str):
-            prompt = "".join(prompt)
-        ids = await self._ids(prompt)
-        if sampling.max_tokens is None:  # servers would stop after 16 tokens
-            context = await self._endpoint.context()
-            if context is None or ids is None:
-                raise UserError(
-                    f"{self._endpoint.who} does not say how long its context is.",
-                    "give max_tokens",
-                )
-            sampling = replace(sampling, max_tokens=max(context - len(ids), 1))
+        who = self._endpoint.who
+        pieces = (prompt,) if isinstance(prompt, str) else prompt
+        found = [await self._ids(piece) for piece in pieces]
+        known = [ids for ids in found if ids is not None]
+        ids = sum(known, []) if len(known) == len(pieces) else None
+        sampling = await self._with_limit(sampling, ids)
+        if sampling.max_tokens == 0 and ids is not None:
+            yield Piece("", "length", Usage(len(ids), 0))
+            return
+        server = await self._endpoint.server() if asks_for_more(sampling) else Server("unknown")
         body = {
             "model": await self._endpoint.model(),
-            "prompt": prompt if ids is None else ids,
+            "prompt": "".join(pieces) if ids is None else ids,
             "stream": True,
             "stream_options": {"include_usage": True},
             "skip_special_tokens": False,  # vLLM would drop tags that are control tokens
-            **_sampling(sampling),
+            **sampling_fields(sampling, server, who=who),
+            **text_logprob_fields(sampling, server, ids=self._vocabulary is not None),
         }
+        if sampling.grammar is not None:
+            body |= grammar_fields(sampling.grammar, server, who=who)
+            if server.kind == "llama.cpp":
+                await self._check_grammar(sampling.grammar, body, server)
         finish: Literal["stop", "length"] | None = None
         usage: Usage | None = None
+        ledger, reported, wrote = Ledger(), False, False
         async with (
             self._endpoint.ask("/completions", body) as response,
-            aclosing(sse_objects(response, who=self._endpoint.who)) as events,
+            aclosing(sse_objects(response, who=who)) as events,
         ):
             async for event in events:
-                usage = _usage(event.get("usage")) or usage
+                usage = read_usage(event.get("usage")) or usage
                 for choice in event.get("choices") or ():
-                    if choice.get("text"):
-                        yield Piece(choice["text"])
+                    text = choice.get("text") or ""
+                    tokens: tuple[Logprob, ...] = ()
+                    if sampling.logprobs is not None:
+                        tokens = self._logprobs(choice.get("logprobs"), sampling.logprobs)
+                        reported = reported or bool(tokens)
+                        tokens = ledger.feed(tokens, text)
+                    if text or tokens:
+                        wrote = True
+                        yield Piece(text, logprobs=tokens)
                     if choice.get("finish_reason"):
                         finish = "length" if choice["finish_reason"] == "length" else "stop"
         if finish is None:
-            raise EngineError(f"{self._endpoint.who} broke off before the reply ended.")
+            raise EngineError(f"{who} broke off before the reply ended.")
+        if sampling.logprobs is not None and wrote and not reported:
+            raise UnsupportedError("logprobs", f"{who} sent none")
         yield Piece("", finish, usage)
 
     async def tokenize(self, text: str) -> list[int]:
@@ -138,8 +130,43 @@ class RemoteText:
             raise EngineError(f"{self._endpoint.who} has no /tokenize.")
         return ids
 
-    async def aclose(self) -> None:
-        await self._endpoint.aclose()
+    async def _with_limit(self, sampling: Sampling, ids: list[int] | None) -> Sampling:
+        """With `max_tokens`: without it, servers would stop after 16 tokens."""
+        if sampling.max_tokens is not None:
+            return sampling
+        context = await self._endpoint.context()
+        if context is None or ids is None:
+            raise UserError(
+                f"{self._endpoint.who} does not say how long its context is.", "give max_tokens"
+            )
+        if len(ids) >= context:
+            raise ContextError(len(ids), 1, context)
+        return replace(sampling, max_tokens=context - len(ids))
+
+    async def _check_grammar(self, grammar: str, body: dict[str, Any], server: Server) -> None:
+        if grammar in self._understood:
+            return
+        who = self._endpoint.who
+        asked = {
+            **body,
+            **grammar_fields(probe(grammar), server, who=who),
+            "max_tokens": PROBE_TOKENS,
+            "temperature": 0.0,
+            "stop": [],
+            "logit_bias": {},
+            "stream": False,
+        }
+        answer = await self._endpoint.json("/completions", asked)
+        check_probe(next((choice.get("text") for choice in answer.get("choices") or ()), ""))
+        if len(self._understood) >= 1000:
+            self._understood.clear()
+        self._understood.add(grammar)
+
+    def _logprobs(self, sent: Any, top: int) -> tuple[Logprob, ...]:
+        written = self._vocabulary.written if self._vocabulary is not None else None
+        if isinstance(sent, dict) and "content" in sent:  # llama.cpp: the chat route's shape
+            return from_content(sent["content"], top, written)
+        return from_columns(sent, top, written)
 
     async def _ids(self, text: str) -> list[int] | None:
         if self._tokenizes is False:
@@ -154,188 +181,13 @@ class RemoteText:
             "add_special": False,
             "parse_special": True,
         }
-        root = self._endpoint.url.removesuffix("/v1")
         try:
-            tokens = (await self._endpoint.json(f"{root}/tokenize", body)).get("tokens")
+            tokens = (await self._endpoint.json(f"{self._endpoint.root}/tokenize", body)).get(
+                "tokens"
+            )
         except EngineError:
             if self._tokenizes:
                 raise
             tokens = None
         self._tokenizes = isinstance(tokens, list)
         return tokens if isinstance(tokens, list) else None
-
-
-class RemoteChat:
-    """Answers conversations on a server with `/v1/chat/completions`.
-
-    Args:
-        base_url: as in `http://127.0.0.1:8000/v1`.
-        model: the name that the server uses; may be left out where it has only one.
-        api_key: sent as a bearer token, and only to this server.
-        timeout: seconds that the server may be silent.
-        transport: carries the requests; for tests and unusual networks.
-
-    Raises:
-        UserError: the address is none.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        model: str | None = None,
-        api_key: str | None = None,
-        timeout: float = 600,
-        transport: httpx2.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._endpoint = Endpoint(
-            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport
-        )
-
-    @property
-    def info(self) -> ModelInfo:
-        return self._endpoint.info
-
-    async def reply(self, request: ChatRequest) -> ChatReply:
-        body = await self._body(request)
-        answer = await self._endpoint.json("/chat/completions", body)
-        choices = answer.get("choices")
-        if not isinstance(choices, list) or not choices:
-            raise EngineError(f"{self._endpoint.who} answered without a choice.")
-        message = _message(choices[0].get("message"), who=self._endpoint.who)
-        finish = _finish(choices[0].get("finish_reason"), message)
-        return ChatReply(message, finish, _usage(answer.get("usage")))
-
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        body = await self._body(request)
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-        parts: dict[Literal["reasoning", "content"], list[str]] = {"reasoning": [], "content": []}
-        calls = _CallDeltas()
-        reason: Any = None
-        usage: Usage | None = None
-        async with (
-            self._endpoint.ask("/chat/completions", body) as response,
-            aclosing(sse_objects(response, who=self._endpoint.who)) as events,
-        ):
-            async for event in events:
-                usage = _usage(event.get("usage")) or usage
-                for choice in event.get("choices") or ():
-                    delta = choice.get("delta") or {}
-                    reason = choice.get("finish_reason") or reason
-                    thought = delta.get("reasoning_content") or delta.get("reasoning")
-                    pieces = (_delta("reasoning", thought), _delta("content", delta.get("content")))
-                    for piece in filter(None, pieces):
-                        parts[piece.kind].append(piece.text)
-                        yield piece
-                    for call in calls.feed(delta.get("tool_calls") or ()):
-                        yield call
-        if reason is None:
-            raise EngineError(f"{self._endpoint.who} broke off before the reply ended.")
-        for call in calls.flush():
-            yield call
-        message = Message(
-            "assistant",
-            content="".join(parts["content"]),
-            reasoning="".join(parts["reasoning"]),
-            tool_calls=tuple(calls.whole),
-        )
-        yield Finished(ChatReply(message, _finish(reason, message), usage))
-
-    async def aclose(self) -> None:
-        await self._endpoint.aclose()
-
-    async def _body(self, request: ChatRequest) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": await self._endpoint.model(),
-            "messages": [message.to_openai() for message in request.messages],
-            **_sampling(request.sampling),
-        }
-        if request.tools:
-            body["tools"] = [tool.to_openai() for tool in request.tools]
-        if request.template_variables:
-            body["chat_template_kwargs"] = dict(request.template_variables)
-        return body
-
-
-def _delta(kind: Literal["reasoning", "content"], text: Any) -> Delta | None:
-    return Delta(kind, text) if isinstance(text, str) and text else None
-
-
-class _CallDeltas:
-    """Pieces of tool calls, put together by their index.
-
-    A call is whole when the next one begins, or at the end. Some servers leave the index out: then
-    a piece with a new id or a name begins the next call.
-    """
-
-    def __init__(self) -> None:
-        self._open: dict[int, dict[str, str]] = {}
-        self.whole: list[ToolCall] = []
-
-    def feed(self, deltas: Any) -> list[ToolCall]:
-        for delta in deltas:
-            function = delta.get("function") or {}
-            index = delta.get("index")
-            if not isinstance(index, int):
-                begins = bool(function.get("name")) or not self._open
-                index = max(self._open, default=-1) + begins
-            call = self._open.setdefault(index, {"id": "", "name": "", "arguments": ""})
-            call["id"] = call["id"] or delta.get("id") or ""
-            call["name"] += function.get("name") or ""
-            arguments = function.get("arguments") or ""
-            if not isinstance(arguments, str):  # Ollama sends an object
-                arguments = json.dumps(arguments, ensure_ascii=False)
-            call["arguments"] += arguments
-        return self._close(keep_last=True)
-
-    def flush(self) -> list[ToolCall]:
-        return self._close(keep_last=False)
-
-    def _close(self, *, keep_last: bool) -> list[ToolCall]:
-        ready = sorted(self._open)[len(self.whole) : -1 if keep_last else None]
-        calls = [self._open[index] for index in ready]
-        new = with_call_ids(
-            [ToolCall(c["name"], c["arguments"] or "{}", c["id"]) for c in calls],
-            start=len(self.whole),
-        )
-        self.whole.extend(new)
-        return list(new)
-
-
-def _message(value: Any, *, who: str) -> Message:
-    """The reply of a server; fields that no message has (`refusal`, `audio`) are left out."""
-    if not isinstance(value, dict):
-        raise EngineError(f"{who} answered without a message.")
-    kept = {
-        key: value.get(key)
-        for key in ("content", "reasoning", "reasoning_content", "tool_calls")
-        if value.get(key)
-    }
-    try:
-        message = Message.from_openai({"role": "assistant", **kept}, "message")
-    except MessageError:
-        message = _lenient(kept)
-    return replace(message, tool_calls=with_call_ids(message.tool_calls))
-
-
-def _lenient(value: dict[str, Any]) -> Message:
-    """A reply whose calls are not valid: kept as it is, for whoever judges it."""
-    calls = []
-    for call in value.get("tool_calls") or ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            name, arguments = function.get("name"), function.get("arguments")
-            text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-            calls.append(ToolCall(str(name or ""), text, str(call.get("id") or "")))
-    return Message(
-        "assistant",
-        content=str(value.get("content") or ""),
-        reasoning=str(value.get("reasoning_content") or value.get("reasoning") or ""),
-        tool_calls=tuple(calls),
-    )
-
-
-def _finish(reason: Any, message: Message) -> FinishReason:
-    if reason == "length":
-        return "length"
-    return "tool_calls" if message.tool_calls else "stop"

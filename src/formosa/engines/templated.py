@@ -2,6 +2,10 @@
 
 This is the whole of "our gateway renders the prompt, asks the engine for plain text, and parses":
 whatever the engine, the same text gives the same message.
+
+What must come is forced by a grammar over the text itself, thoughts included: a call where one is
+required, JSON where a schema was given. What may only come (`auto`) is left to the model. Words of
+the conversation that spell a control token stay words: the prompt is cut inside them.
 """
 
 from __future__ import annotations
@@ -9,8 +13,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Literal
 
+from formosa.chat.grammar import reply_grammar
+from formosa.chat.message import Tool, ToolCall
 from formosa.chat.parser import ReplyParser
+from formosa.chat.tags import END_THINK
 from formosa.chat.template import ChatTemplate, opens_reasoning
 from formosa.engines.protocol import (
     ChatEvent,
@@ -18,12 +26,20 @@ from formosa.engines.protocol import (
     ChatRequest,
     Finished,
     FinishReason,
+    Logprob,
+    Logprobs,
     ModelInfo,
+    Named,
+    Piece,
+    Prompt,
+    Sampling,
     TextEngine,
+    Usage,
+    forces_call,
 )
-from formosa.errors import EngineError, MessageError, UserError
+from formosa.errors import EngineError, MessageError, UnsupportedError, UserError
 
-_TAKEN = {"self", "messages", "tools", "add_generation_prompt"}
+_TAKEN = {"self", "messages", "tools", "add_generation_prompt", "control_tokens"}
 
 
 class TemplatedChat:
@@ -48,8 +64,8 @@ class TemplatedChat:
     def info(self) -> ModelInfo:
         return replace(self.engine.info, template=self.template)
 
-    def prompt(self, request: ChatRequest) -> str:
-        """The text that the engine is asked to continue.
+    def prompt(self, request: ChatRequest) -> Prompt:
+        """What the engine is asked to continue.
 
         Raises:
             MessageError: the template refused the conversation, or a variable has a name that
@@ -57,32 +73,111 @@ class TemplatedChat:
         """
         if taken := _TAKEN & request.template_variables.keys():
             raise MessageError(f"template_variables.{min(taken)}", "this name is taken")
-        return self.template.prompt(request.messages, request.tools, **request.template_variables)
+        return self.template.guarded_prompt(
+            request.messages,
+            _shown(request),
+            control_tokens=self.engine.info.control_tokens,
+            **request.template_variables,
+        )
+
+    def _grammar(self, request: ChatRequest, prompt: Prompt) -> str | None:
+        """What the reply may be; None: anything."""
+        tools, forced = _shown(request), forces_call(request)
+        if forced and not tools:
+            raise MessageError("tool_choice", "a call is forced, but there are no tools")
+        if not forced and request.json_schema is None:
+            return request.sampling.grammar
+        if request.sampling.grammar is not None:
+            raise UnsupportedError("grammar", "it can't hold beside a forced call or a schema")
+        known = self.engine.info.control_tokens
+        return reply_grammar(
+            tools=tools,
+            named=request.tool_choice.name if isinstance(request.tool_choice, Named) else None,
+            parallel=request.parallel,
+            json_schema=None if forced else request.json_schema,
+            reasoning=self._reasoning(prompt),
+            tag_tokens=known,
+            thought_tokens=_half(request.sampling.max_tokens, self.engine.info.context),
+        )
+
+    def _reasoning(self, prompt: Prompt) -> Literal["none", "may", "open"]:
+        end = _end(prompt)
+        if opens_reasoning(end):
+            return "open"
+        closed = end.rstrip().endswith(END_THINK)  # how templates say: no thoughts, please
+        return "may" if self.template.thinks and not closed else "none"
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         prompt = self.prompt(request)
-        parser = ReplyParser(reasoning_open=opens_reasoning(prompt), calls=bool(request.tools))
-        sampling = request.sampling
-        if self.template.stop:
-            sampling = replace(sampling, stop=(*sampling.stop, self.template.stop))
+        grammar = self._grammar(request, prompt)
+        forced = forces_call(request)
+        stops = () if self.template.stop == "" else (self.template.stop,)
+        # Nothing but calls can come when they are forced: a stop text inside one would break it.
+        stops = () if forced else (*request.sampling.stop, *stops)
+        sampling = replace(request.sampling, grammar=grammar, stop=stops)
+        end = _end(prompt)
+        parser = ReplyParser(reasoning_open=opens_reasoning(end), calls=bool(_shown(request)))
+        one_only = not request.parallel and not forced  # a grammar sees to it otherwise
         written: list[str] = []
+        tokens: list[Logprob] = []
         finish: FinishReason | None = None
         usage = None
-        async with aclosing(self.engine.generate(prompt, sampling)) as pieces:
+        called = False
+        async with aclosing(self._generate(prompt, sampling, request)) as pieces:
             async for piece in pieces:
-                written.append(piece.text)
-                for event in parser.feed(piece.text):
-                    yield event
+                for chunk in piece.text if one_only else (piece.text,):
+                    written.append(chunk)
+                    for event in parser.feed(chunk):
+                        if not (called and one_only):
+                            yield event
+                        called = called or isinstance(event, ToolCall)
+                    if called and one_only:
+                        break
+                if piece.logprobs:
+                    tokens.extend(piece.logprobs)
+                    yield Logprobs(piece.logprobs)
                 if piece.finish:
                     finish, usage = piece.finish, piece.usage
+                elif called and one_only:  # the model need not write what nobody wants
+                    finish = "stop"
+                    break
         if finish is None:
             raise EngineError(f"{self.info.name} stopped without saying why.")
+        text = "".join(written)
+        usage = usage or await self._count(prompt, text)
         for event in parser.flush():
-            yield event
+            if not (called and one_only):
+                yield event
+            called = called or isinstance(event, ToolCall)
         reply = parser.reply()
-        if finish == "stop" and reply.message.tool_calls:
+        message = reply.message
+        if one_only:
+            message = replace(message, tool_calls=message.tool_calls[:1])
+        if finish == "stop" and message.tool_calls:
             finish = "tool_calls"
-        yield Finished(ChatReply(reply.message, finish, usage, "".join(written), reply.defects))
+        if forced and finish == "stop":
+            raise EngineError(f"{self.info.name} wrote no call, although one was forced.")
+        yield Finished(ChatReply(message, finish, usage, text, reply.defects, tuple(tokens)))
+
+    async def _generate(
+        self, prompt: Prompt, sampling: Sampling, request: ChatRequest
+    ) -> AsyncGenerator[Piece, None]:
+        """The engine's pieces; a grammar that it refuses under the name of what asked for it."""
+        try:
+            async with aclosing(self.engine.generate(prompt, sampling)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except UnsupportedError as error:
+            if error.parameter != "grammar" or request.sampling.grammar is not None:
+                raise
+            name = "tool_choice" if forces_call(request) else "response_format"
+            problem = error.message.removeprefix("grammar: ")
+            raise UnsupportedError(name, problem, error.hint) from error
+
+    async def _count(self, prompt: Prompt, text: str) -> Usage:
+        pieces = (prompt,) if isinstance(prompt, str) else prompt
+        lengths = [len(await self.engine.tokenize(piece)) for piece in (*pieces, text)]
+        return Usage(sum(lengths[:-1]), lengths[-1])
 
     async def reply(self, request: ChatRequest) -> ChatReply:
         async with aclosing(self.stream(request)) as events:
@@ -93,3 +188,19 @@ class TemplatedChat:
 
     async def aclose(self) -> None:
         await self.engine.aclose()
+
+
+def _shown(request: ChatRequest) -> tuple[Tool, ...]:
+    return () if request.tool_choice == "none" else request.tools
+
+
+def _end(prompt: Prompt) -> str:
+    """The last piece: tags that the template writes are never cut."""
+    return prompt if isinstance(prompt, str) else prompt[-1]
+
+
+def _half(reply: int | None, context: int | None) -> int | None:
+    """How many tokens thoughts may take, so that room is left for what must come after them."""
+    if reply is not None:
+        return reply // 2
+    return None if context is None else context // 4

@@ -1,0 +1,107 @@
+"""Make a server's model say exactly given words, by what its API allows.
+
+Tried in this order, each with a sentence that no model says by itself:
+
+- `structured_outputs: {"choice": [text]}` (vLLM, Formosa), or `guided_choice` (vLLM before 0.12);
+- `logit_bias`, where the server's model is the parrot of `parrot.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from formosa.serve.conformance.exchange import Server
+from formosa.serve.conformance.parrot import Parrot
+from formosa.serve.conformance.vectors import PROBE_TEXT, Vector, vectors
+
+LONGEST = 700  # tokens, more than any scripted reply has
+
+
+class Steering(Protocol):
+    """A way to make a model say a text."""
+
+    name: str
+
+    def fields(self, vector: Vector) -> dict[str, Any] | str:
+        """What a request must hold, or why it can't be said."""
+        ...
+
+    def was_said(self, vector: Vector, finish: str | None, tokens: int | None) -> bool:
+        """Whether the model wrote the whole text, as far as its number of tokens tells."""
+        ...
+
+
+class Choice:
+    """Guided decoding that leaves one text to choose."""
+
+    def __init__(self, server: Server, *, old: bool = False) -> None:
+        self.name = "guided_choice" if old else "structured_outputs.choice"
+        self._server = server
+        self._old = old
+
+    def _guided(self, text: str) -> dict[str, Any]:
+        if self._old:
+            return {"guided_choice": [text]}
+        return {"structured_outputs": {"choice": [text]}}
+
+    def fields(self, vector: Vector) -> dict[str, Any] | str:
+        if vector.opened:
+            return "the prompt can't be made to open a think block"
+        fields = self._guided(vector.text)
+        if not vector.cut:
+            return {**fields, "max_tokens": LONGEST}
+        # How many tokens it has: as many as fit before the one that ends the turn.
+        answer = self._server.ask(**fields, max_tokens=LONGEST)
+        usage = answer.fields.get("usage")
+        count = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        if not isinstance(count, int):
+            return "the server does not count the tokens of the reply"
+        for tokens in (count - 1, count):  # the end of the turn may be counted
+            said = self._server.ask(**fields, max_tokens=tokens).said()
+            everything = said.reasoning + said.content
+            if said.finish == "length" and everything.strip()[-5:] == vector.text.strip()[-5:]:
+                return {**fields, "max_tokens": tokens}
+        return "the reply can't be cut at the end of the text"
+
+    def was_said(self, vector: Vector, finish: str | None, tokens: int | None) -> bool:
+        return vector.cut or tokens is None or tokens < LONGEST
+
+
+class Parroting:
+    """The server's model is the parrot."""
+
+    name = "parrot"
+
+    def __init__(self, parrot: Parrot) -> None:
+        self._parrot = parrot
+
+    def fields(self, vector: Vector) -> dict[str, Any] | str:
+        return self._parrot.body(vector.text, cut=vector.cut, opened=vector.opened)
+
+    def was_said(self, vector: Vector, finish: str | None, tokens: int | None) -> bool:
+        if tokens is None:
+            return True
+        count = len(self._parrot.lines[vector.text].ids)
+        return tokens == count if vector.cut else tokens in (count, count + 1)
+
+
+def suite_parrot() -> Parrot:
+    """The parrot that says all scripted replies of this suite."""
+    return Parrot([PROBE_TEXT, *(vector.text for vector in vectors())])
+
+
+def find_steering(server: Server) -> Steering | None:
+    """The first way that works on this server, or None."""
+    for old in (False, True):
+        way = Choice(server, old=old)
+        if _says(server, **way._guided(PROBE_TEXT), max_tokens=LONGEST):
+            return way
+    parrot = suite_parrot()
+    if _says(server, **parrot.body(PROBE_TEXT)):
+        return Parroting(parrot)
+    return None
+
+
+def _says(server: Server, **fields: Any) -> bool:
+    said = server.ask(**fields).said()
+    return PROBE_TEXT in (said.content.strip(), said.reasoning.strip())

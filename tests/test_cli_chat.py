@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,9 @@ from formosa.chat.message import Message
 from formosa.chat.template import ChatTemplate
 from formosa.cli.main import cli
 from formosa.cli.output import Output
-from formosa.cli.session import Session, visible
-from formosa.engines.protocol import Piece, Prompt, Sampling
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
-from formosa.errors import ContextError, DataError, EngineError, MessageError, UserError
-from formosa.tools.registry import Registry
+from formosa.errors import DataError, EngineError, MessageError, UserError
 
 TOOLS = """
 from formosa import tool
@@ -97,6 +94,8 @@ def test_a_usage_error_shows_the_usage_of_chat() -> None:
     assert result.exit_code == 2
     assert "chat [OPTIONS] [MODEL]" in result.stderr
     assert "--temperature" in result.stderr, "click names the nearest option"
+    assert "chat --help'" in result.stderr
+    assert "talk" not in result.stderr, "the name of the hidden command"
 
 
 def test_a_model_or_a_server_is_needed() -> None:
@@ -210,7 +209,7 @@ def test_help_names_the_commands_and_the_tools(
     scripted: Callable[..., Opened], tmp_path: Path
 ) -> None:
     scripted()
-    result = invoke("m", "--tools", tools_file(tmp_path), given="/help\n/hlep me\n")
+    result = invoke("m", "--tools", tools_file(tmp_path), given="/help\n/tools\n/hlep me\n")
     assert result.stdout == ""
     assert "/reset" in result.stderr
     assert "get_weather(location: string)" in result.stderr
@@ -247,86 +246,12 @@ def test_input_that_is_no_text_is_a_sentence(scripted: Callable[..., Opened]) ->
     assert isinstance(result.exception, DataError)
 
 
-# -- at the keyboard ------------------------------------------------------------------------------
+# -- the format, both ways ------------------------------------------------------------------------
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-def at_keyboard(
-    monkeypatch: pytest.MonkeyPatch, engine: ScriptedEngine, typed: str
-) -> tuple[str, str]:
-    """What a terminal shows on standard output and standard error."""
-    out, err = Terminal(), Terminal()
-    monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    monkeypatch.setattr(sys, "stdout", out)
-    monkeypatch.setattr(sys, "stderr", err)
-    session = Session(Output(), TemplatedChat(engine), Registry(), Sampling(), "")
-    try:
-        session.run()
-    finally:
-        session.close()
-    return out.getvalue(), err.getvalue()
-
-
-def test_reasoning_is_dim_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = ScriptedEngine(["<think>\n想\n</think>\n\n答"])
-    out, err = at_keyboard(monkeypatch, engine, "hi\n")
-    assert "\x1b[2m想" in out
-    assert out.replace("> ", "").endswith("\n答\n")
-    assert "scripted" in err
-
-
-def test_a_models_words_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Escape sequences can set the title, clear the screen, or hide text."""
-    engine = ScriptedEngine(["\x1b]0;owned\x07文字\x9b2J\r\x00"])
-    out, _ = at_keyboard(monkeypatch, engine, "hi\n")
-    assert not set(out) & set("\x1b\x07\x9b\r\x00")
-    assert "␛]0;owned␇文字" in out
-
-
-def test_visible_keeps_what_is_harmless() -> None:
-    assert visible("a\tb\n文 🙂") == "a\tb\n文 🙂"
-
-
-def test_an_error_at_the_keyboard_forgets_the_turn_and_goes_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def script(prompt: str) -> str:
-        if "long" in prompt:
-            raise ContextError(9, 9, 10)
-        return "好"
-
-    engine = ScriptedEngine(script)
-    out, err = at_keyboard(monkeypatch, engine, "very long\nshort\n")
-    assert "the context holds 10" in err
-    assert "larger --context" in err
-    assert "好" in out
-
-
-class Interrupted(ScriptedEngine):
-    """Ctrl-C in the middle of the first reply, as asyncio.Runner passes it on."""
-
-    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        async for piece in super().generate(prompt, sampling):
-            yield piece
-            if len(self.prompts) == 1:
-                raise KeyboardInterrupt
-
-
-def test_ctrl_c_stops_a_reply_and_not_the_chat(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Interrupted(["一二三四五六七八九", "好"])
-    out, err = at_keyboard(monkeypatch, engine, "first\nsecond\n")
-    assert "stopped; this turn is forgotten" in err
-    assert "一二三\n" in out
-    assert out.endswith("好\n> ")
-    assert err.endswith("forgotten\n\n"), "the end of input leaves the cursor on a new line"
-    assert "first" not in engine.prompts[1]
-
-
-# -- the format, both ways ------------------------------------------------------------------------
 
 
 CONVERSATION: dict[str, Any] = {

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from formosa.chat.message import Message, ToolCall
-from formosa.chat.parser import Delta
+from formosa.chat.reply import Delta
 from formosa.engines.protocol import (
     ChatEvent,
     ChatReply,

@@ -14,7 +14,8 @@ The names below are the public surface; everything else may change between versi
 """
 
 from formosa.chat.message import Message, Tool, ToolCall
-from formosa.chat.parser import Reply, ReplyParser, parse_reply
+from formosa.chat.parser import ReplyParser, parse_reply
+from formosa.chat.reply import Reply
 from formosa.chat.schema import tool_from_function
 from formosa.chat.template import ChatTemplate
 from formosa.engines.protocol import Sampling

@@ -5,16 +5,21 @@ A group that works as a command: what is not the name of a subcommand is the mod
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 
 from formosa.chat.template import FAMILIES
 from formosa.cli.chat_format import parse, render
+from formosa.cli.history import new_history
 from formosa.cli.output import Output, command_output
-from formosa.cli.session import Session
+from formosa.cli.session import Session, visible
 from formosa.engines.protocol import Sampling
+from formosa.tools.log import ToolLog
 from formosa.tools.registry import Registry, load_tools
 
 
@@ -42,20 +47,31 @@ def chat() -> None:
     \b
         formosa chat smollm2-135m
         formosa chat runs/mini --tools examples/tools_weather.py
+        formosa chat runs/mini --mcp "npx -y some-mcp-server" --log calls.jsonl
         formosa chat --base-url http://127.0.0.1:8000/v1
         echo 台北氣溫如何？ | formosa chat runs/mini --json
 
     MODEL is a folder, a run, a .gguf file, hf:org/name or a built-in name. With --base-url it is
     the name of the model on that server. Type /help in the chat.
+
+    A tool that may change things asks before it runs. What is said at the keyboard is kept under
+    your state folder (~/.local/state/formosa/chats); --history names another file, also to go on
+    with one.
     """
 
 
-class Talk(click.Command):
-    """Shows itself as `formosa chat`: nobody types its own name."""
+class TalkContext(click.Context):
+    """Goes by the name of the group: nobody types the command's own."""
 
-    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        path = ctx.parent.command_path if ctx.parent else ctx.command_path
-        formatter.write_usage(path, " ".join(self.collect_usage_pieces(ctx)))
+    @property
+    def command_path(self) -> str:
+        return self.parent.command_path if self.parent else super().command_path
+
+
+class Talk(click.Command):
+    """Shows itself as `formosa chat` in usage and errors."""
+
+    context_class = TalkContext
 
 
 # The prefix by hand: the variables are FORMOSA_CHAT_BASE_URL and so on, without the hidden name.
@@ -71,11 +87,41 @@ class Talk(click.Command):
     metavar="FILE.py",
     help="Let the model call the @tool functions of this file. Runs the file. May be repeated.",
 )
+@click.option(
+    "--mcp",
+    "servers",
+    multiple=True,
+    metavar="COMMAND|URL|FILE",
+    allow_from_autoenv=False,  # click would cut a command at its spaces
+    help="Let the model call the tools of an MCP server. NAME=… begins their names with NAME_. "
+    'FILE.json holds {"mcpServers": …}. May be repeated.',
+)
+@click.option(
+    "--yes",
+    is_flag=True,
+    allow_from_autoenv=False,  # consent is given where it is needed, not once for ever
+    help="Run tools that ask for consent without asking.",
+)
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Append every call and its result, as JSON lines.",
+)
+@click.option(
+    "--history",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.json",
+    help="Keep the conversation here, and go on with the one that is there.",
+)
+@click.option("--no-history", is_flag=True, help="Keep nothing.")
 @click.option("--base-url", metavar="URL", help="Ask a server with the OpenAI API instead.")
 @click.option("--api-key", metavar="KEY", help="For --base-url; better as FORMOSA_CHAT_API_KEY.")
 @click.option("--system", metavar="TEXT", help="System prompt. None by default.")
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True)
 @click.option("--max-tokens", type=click.IntRange(min=1), default=1024, show_default=True)
+@click.option("--context", type=click.IntRange(min=1), help="Tokens of the context.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads. All cores by default.")
 @click.option(
     "--template",
     type=click.Choice(sorted(FAMILIES)),
@@ -86,25 +132,59 @@ def talk(
     out: Output,
     model: str | None,
     tool_files: tuple[Path, ...],
-    base_url: str | None,
-    api_key: str | None,
+    servers: tuple[str, ...],
+    yes: bool,
+    log: Path | None,
+    history: Path | None,
+    no_history: bool,
     system: str | None,
     temperature: float,
     max_tokens: int,
-    template: str | None,
+    **engine: Any,
 ) -> None:
     """Talk to a model in the terminal."""
-    if not model and not base_url:
+    chosen = {name: value for name, value in engine.items() if value is not None}
+    if not model and "base_url" not in chosen:
         raise click.UsageError("Name a model, or a server with --base-url.")
+    if "base_url" in chosen and (local := {"context", "threads"} & chosen.keys()):
+        raise click.UsageError(f"--{min(local)} is for a model loaded here, not for --base-url.")
+    if history is not None and (no_history or history.suffix == ".jsonl"):
+        problem = "and --no-history exclude each other" if no_history else "is one .json file"
+        raise click.UsageError(f"--history {problem}.")
+    if history is None and not no_history and sys.stdin.isatty():
+        history = new_history()
     registry = Registry(item for path in tool_files for item in load_tools(path))
-    from formosa.engines.open import open_chat
 
-    chat_model = open_chat(
-        model or "", base_url=base_url, api_key=api_key, template=template, say=out.say
-    )
-    sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
-    with contextlib.closing(Session(out, chat_model, registry, sampling, system or "")) as session:
-        session.run()
+    def say(text: str) -> None:
+        out.say(visible(text))
+
+    with asyncio.Runner() as runner:
+        opened = AsyncExitStack()
+        try:
+            record = opened.enter_context(ToolLog(log)) if log is not None else None
+            if servers:
+                from formosa.tools.mcp import mcp_tools
+
+                found = opened.enter_async_context(mcp_tools(*servers, say=say))
+                for item in runner.run(found):
+                    registry.add(item)
+            from formosa.engines.open import open_chat
+
+            chat_model = open_chat(model or "", say=say, **chosen)
+            opened.push_async_callback(chat_model.aclose)
+            Session(
+                out,
+                chat_model,
+                registry,
+                Sampling(temperature=temperature, max_tokens=max_tokens),
+                system or "",
+                runner=runner,
+                history=history,
+                record=record,
+                yes=yes,
+            ).run()
+        finally:
+            runner.run(opened.aclose())
 
 
 chat.add_command(parse)

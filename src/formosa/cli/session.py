@@ -1,74 +1,140 @@
-"""A conversation in the terminal: reads lines, shows a turn as it happens.
+"""A conversation in the terminal: reads lines, obeys commands, keeps what was said.
 
-Knows the keyboard and the screen. The loop of asking and calling is `formosa.tools.converse`.
-
-Content goes to standard output; calls, results and remarks to standard error. So the answers alone
-can be piped on. Reasoning is dim on a terminal, and a remark elsewhere.
+Knows the keyboard and the commands. The loop of asking and calling is `formosa.tools.converse`; how
+a turn looks is `screen`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import click
-
-from formosa.chat.message import Message, ToolCall
-from formosa.chat.parser import Delta
+from formosa.chat.message import Message
 from formosa.chat.schema import describe
+from formosa.cli.consent import Consent
+from formosa.cli.history import load_conversation, save_conversation
 from formosa.cli.output import Output
-from formosa.engines.protocol import ChatModel, Finished, Sampling
+from formosa.cli.screen import Screen, visible
+from formosa.engines.protocol import ChatModel, Sampling
 from formosa.errors import DataError, FormosaError
-from formosa.tools.converse import ConverseEvent, Transcript, converse
+from formosa.tools.converse import Transcript, converse
 from formosa.tools.registry import Registry
-from formosa.tools.runner import ToolResult
+from formosa.tools.runner import Confirm, Record
+
+__all__ = ["Session", "visible"]  # `visible` is used by other commands that show a model's words
 
 COMMANDS = """\
-/help    this, and the tools
-/reset   forget the conversation
-/exit    leave (or Ctrl-D); Ctrl-C stops a reply"""
-SHOWN = 300  # characters of a tool result on the screen; the model gets all of it
+/help           this
+/tools          what the model may call
+/system [TEXT]  show or set the system prompt
+/retry          ask the last question again
+/undo           forget the last question and its answer
+/reset          forget the conversation, keep the system prompt
+/save FILE      write the conversation; into a .jsonl file as a further line
+/load FILE      go on with a saved conversation
+/exit           leave (or Ctrl-D); Ctrl-C stops a reply
+\"\"\"             begins and ends a text of several lines"""
+QUOTES = '"""'
 
 
 class Session:
-    """A conversation at the keyboard, or with the lines of standard input."""
+    """A conversation at the keyboard, or with the lines of standard input.
+
+    Args:
+        out: shows everything.
+        model: is asked.
+        registry: what it may call.
+        sampling: how tokens are chosen.
+        system: the system prompt; none when empty.
+        runner: one loop for all turns: connections live in it.
+        history: a file that holds the conversation after every turn. One that exists is gone on
+            with.
+        record: told of each call and its result.
+        yes: run calls that need consent without asking. Otherwise a person is asked, and where
+            none is there, they do not run.
+    """
 
     def __init__(
-        self, out: Output, model: ChatModel, registry: Registry, sampling: Sampling, system: str
+        self,
+        out: Output,
+        model: ChatModel,
+        registry: Registry,
+        sampling: Sampling,
+        system: str = "",
+        *,
+        runner: asyncio.Runner,
+        history: Path | None = None,
+        record: Record | None = None,
+        yes: bool = False,
     ) -> None:
         self._out, self._model, self._registry, self._sampling = out, model, registry, sampling
-        self._start = [Message("system", system)] if system else []
-        self._messages = list(self._start)
-        self._runner = asyncio.Runner()  # one loop for all turns: connections live in it
+        self._runner, self._history, self._record = runner, history, record
         self._interactive = sys.stdin.isatty()
+        self._confirm: Confirm | None = None
+        if yes:
+            self._confirm = lambda call, tool: True
+        elif self._interactive:
+            self._confirm = Consent(out)
+        self._messages: list[Message] = []
+        if history is not None and history.exists():
+            self._messages = load_conversation(history)
+        if system:
+            self._set_system(system)
+        self._commands: dict[str, Callable[[str], None]] = {
+            "/help": lambda _: out.say(COMMANDS),
+            "/tools": self._show_tools,
+            "/system": self._system,
+            "/retry": self._retry,
+            "/undo": self._undo,
+            "/reset": self._reset,
+            "/save": self._save,
+            "/load": self._load,
+        }
 
     def run(self) -> None:
+        """Until the end of input or /exit."""
         if self._interactive:
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401  # gives input() its arrow keys and history
-            self._out.say(f"{self._model.info.name} · /help for help")
+            self._out.say(visible(f"{self._model.info.name} · /help for help"))
+            self._say_length("going on with")
+        elif self._confirm is None and (names := self._need_consent()):
+            self._out.hint(
+                visible(f"nobody can be asked here, so these do not run: {names} (--yes)")
+            )
         while (line := self._read()) is not None:
             words = line.strip()
-            if words == "/exit":
-                return
+            if words in ("/exit", "/quit"):
+                break
             if words.startswith("/"):
                 self._command(words)
             elif words:
-                self._turn(line)
+                self._turn(line, self._messages)
+        if self._interactive and self._history and self._history.exists():
+            self._out.say(f"kept in {self._history}")
 
-    def close(self) -> None:
-        try:
-            self._runner.run(self._model.aclose())
-        finally:
-            self._runner.close()
+    # -- reading ----------------------------------------------------------------------------------
 
     def _read(self) -> str | None:
-        """The next line, or None at the end."""
+        """The next line, or the next text in three quotes; None at the end."""
+        line = self._read_line("> ")
+        if line is None or not self._interactive or not line.startswith(QUOTES):
+            return line
+        text = line.removeprefix(QUOTES)
+        while not text.rstrip().endswith(QUOTES):
+            more = self._read_line("… ")
+            if more is None:
+                return text
+            text += f"\n{more}"
+        return text.rstrip().removesuffix(QUOTES).strip("\n")
+
+    def _read_line(self, prompt: str) -> str | None:
         while True:
             try:
-                return input("> " if self._interactive and sys.stdout.isatty() else "")
+                return input(prompt if self._interactive and sys.stdout.isatty() else "")
             except EOFError:
                 if self._interactive:
                     self._out.say("")  # the shell's prompt goes on a line of its own
@@ -80,19 +146,107 @@ class Session:
                     raise
                 self._out.say("\n/exit or Ctrl-D to leave")
 
-    def _command(self, words: str) -> None:
-        if words == "/help":
-            tools = [f"  {describe(tool)}" for tool in self._registry.tools]
-            self._out.say("\n".join([COMMANDS, "tools:" if tools else "no tools", *tools]))
-        elif words == "/reset":
-            self._messages = list(self._start)
-            self._out.say("forgotten")
-        else:
-            self._out.say(f"no such command: {words.split()[0]}\n{COMMANDS}")
+    # -- commands ---------------------------------------------------------------------------------
 
-    def _turn(self, line: str) -> None:
+    def _command(self, words: str) -> None:
+        name, _, argument = words.partition(" ")
+        command = self._commands.get(name)
+        if command is None:
+            self._out.say(visible(f"no such command: {name}\n{COMMANDS}"))
+            return
+        try:
+            command(argument.strip())
+        except FormosaError as error:
+            self._explain(error)
+
+    def _show_tools(self, _: str) -> None:
+        lines = []
+        for item in self._registry:
+            asks = "  (asks first)" if item.confirm else ""
+            first = item.tool.description.partition("\n")[0]
+            lines += [f"{describe(item.tool)}{asks}", *([f"    {first}"] if first else [])]
+        self._out.say(visible("\n".join(lines) or "no tools; give some with --tools or --mcp"))
+
+    def _system(self, text: str) -> None:
+        if text:
+            self._set_system(text)
+            self._keep()
+        shown = self._system_messages()
+        self._out.say(visible(shown[0].content if shown else "no system prompt"))
+
+    def _retry(self, _: str) -> None:
+        place = self._last_question()
+        if place is not None:
+            self._turn(self._messages[place].content, self._messages[:place])
+
+    def _undo(self, _: str) -> None:
+        place = self._last_question()
+        if place is not None:
+            question = self._messages[place].content
+            self._messages = self._messages[:place]
+            self._keep()
+            self._out.say(visible(f"forgotten: {question}"))
+
+    def _reset(self, _: str) -> None:
+        self._messages = self._system_messages()
+        self._keep()
+        self._out.say("forgotten")
+
+    def _save(self, name: str) -> None:
+        if not name:
+            self._out.say("name a file: /save chat.json")
+            return
+        path = Path(name).expanduser()
+        save_conversation(path, self._messages, self._registry.tools)
+        self._out.say(visible(f"saved: {path}"))
+
+    def _load(self, name: str) -> None:
+        if not name:
+            self._out.say("name a file: /load chat.json")
+            return
+        self._messages = load_conversation(Path(name).expanduser())
+        self._keep()
+        self._say_length("loaded")
+
+    # -- what was said ----------------------------------------------------------------------------
+
+    def _system_messages(self) -> list[Message]:
+        return [message for message in self._messages[:1] if message.role == "system"]
+
+    def _set_system(self, text: str) -> None:
+        said = self._messages[len(self._system_messages()) :]
+        self._messages = [Message("system", text), *said]
+
+    def _last_question(self) -> int | None:
+        for place in range(len(self._messages) - 1, -1, -1):
+            if self._messages[place].role == "user":
+                return place
+        self._out.say("nothing was asked yet")
+        return None
+
+    def _keep(self) -> None:
+        if self._history is None:
+            return
+        try:
+            save_conversation(self._history, self._messages, self._registry.tools)
+        except FormosaError as error:
+            if not self._interactive:
+                raise
+            self._explain(error)
+
+    def _need_consent(self) -> str:
+        return ", ".join(item.tool.name for item in self._registry if item.confirm)
+
+    def _say_length(self, what: str) -> None:
+        if self._messages:
+            turns = sum(message.role == "user" for message in self._messages)
+            self._out.say(f"{what} {turns} question{'' if turns == 1 else 's'}")
+
+    # -- a turn -----------------------------------------------------------------------------------
+
+    def _turn(self, line: str, before: Sequence[Message]) -> None:
         """One question and everything up to its answer. A turn that fails is forgotten."""
-        given = [*self._messages, Message("user", line)]
+        given = [*before, Message("user", line)]
         screen = Screen(self._out)
         try:
             transcript = self._runner.run(
@@ -101,6 +255,8 @@ class Session:
                     given,
                     self._registry,
                     sampling=self._sampling,
+                    confirm=self._confirm,
+                    record=self._record,
                     on_event=None if self._out.json_mode else screen.show,
                 )
             )
@@ -114,13 +270,12 @@ class Session:
             screen.end_line()
             if not self._interactive:
                 raise
-            self._out.say(f"error: {error.message}")
-            if error.hint:
-                self._out.hint(error.hint)
+            self._explain(error)
             return
         screen.end_line()
         self._messages = list(transcript.messages)
         self._close_turn(transcript, len(given))
+        self._keep()
 
     def _close_turn(self, transcript: Transcript, given: int) -> None:
         if self._out.json_mode:
@@ -131,59 +286,7 @@ class Session:
         elif transcript.stopped == "steps":
             self._out.hint("the model kept calling tools and was stopped")
 
-
-class Screen:
-    """Shows a turn as it happens: content on standard output, everything else beside it."""
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
-        self._terminal = sys.stdout.isatty()
-        self._open = False  # whether the cursor stands after text
-        self._reasoning = ""  # not shown yet, where standard output is no terminal
-        self._kind = ""
-
-    def show(self, event: ConverseEvent) -> None:
-        if isinstance(event, Delta):
-            self._delta(event)
-        elif isinstance(event, ToolCall):
-            self.end_line()
-            self._out.say(visible(f"→ {event.name}({event.arguments})"))
-        elif isinstance(event, ToolResult):
-            text = event.content
-            cut = f"{text[:SHOWN]}… ({len(text)} characters)" if len(text) > SHOWN else text
-            self._out.say(visible(f"← {event.name}: {cut}"))
-        elif isinstance(event, Finished):
-            self.end_line()
-            for defect in event.reply.defects:
-                self._out.hint(f"a tool call could not be read: {defect.problem}")
-
-    def end_line(self) -> None:
-        """Bring the cursor to the start of a line, with nothing held back."""
-        if self._reasoning:
-            self._out.say(self._reasoning)
-            self._reasoning = ""
-        if self._open:
-            self._out.text("\n")
-        self._open, self._kind = False, ""
-
-    def _delta(self, delta: Delta) -> None:
-        if delta.kind != self._kind:
-            self.end_line()
-            self._kind = delta.kind
-        if not self._terminal:
-            if delta.kind == "reasoning":
-                self._reasoning += delta.text  # no part of the answer that is piped on
-                return
-            self._out.text(delta.text)
-        else:
-            text = visible(delta.text)
-            self._out.text(click.style(text, dim=True) if delta.kind == "reasoning" else text)
-        self._open = not delta.text.endswith("\n")
-
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-def visible(text: str) -> str:
-    """Control characters as pictures: a model's words must not steer the terminal."""
-    return _CONTROL.sub(lambda m: chr(0x2400 + ord(m[0])) if ord(m[0]) < 0x20 else "\ufffd", text)
+    def _explain(self, error: FormosaError) -> None:
+        self._out.say(visible(f"error: {error.message}"))
+        if error.hint:
+            self._out.hint(visible(error.hint))

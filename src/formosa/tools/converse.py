@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from formosa.chat.message import Message, ToolCall
-from formosa.chat.parser import Delta
+from formosa.chat.reply import Delta
 from formosa.engines.protocol import ChatModel, ChatReply, ChatRequest, Finished, Sampling
 from formosa.errors import EngineError, UserError
 from formosa.tools.registry import Registry, RunnableTool

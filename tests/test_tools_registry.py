@@ -43,6 +43,25 @@ def test_a_marked_function_is_still_a_function() -> None:
     assert not add.is_async
 
 
+def test_a_tool_may_ask_for_consent() -> None:
+    """With and without arguments, the decorator keeps the function and its types."""
+
+    @tool(confirm=True)
+    def delete(path: str) -> str:
+        """Delete."""
+        return path
+
+    @tool()
+    def keep(path: str) -> str:
+        """Keep."""
+        return path
+
+    assert delete.confirm
+    assert delete("a") == "a"
+    assert not keep.confirm
+    assert not add.confirm
+
+
 def test_an_async_function_is_a_tool_too() -> None:
     @tool
     async def wait(seconds: float) -> str:
@@ -87,7 +106,7 @@ def test_only_what_was_added_is_in_a_registry() -> None:
 
 def test_two_tools_of_one_name_are_refused() -> None:
     registry = Registry([add])
-    with pytest.raises(UserError, match="Two tools are named 'add'") as caught:
+    with pytest.raises(UserError, match=f"Two tools are named 'add': one of {__file__}") as caught:
         registry.add(add)
     assert "rename" in caught.value.hint
 

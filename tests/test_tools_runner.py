@@ -6,7 +6,7 @@ import asyncio
 import functools
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import date
 from typing import Any
 
@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formosa.chat.message import Message, ToolCall
+from formosa.chat.message import Message, Tool, ToolCall
 from formosa.tools.function import FunctionTool, tool
-from formosa.tools.registry import Registry
-from formosa.tools.runner import Limits, ToolResult, run_calls
+from formosa.tools.registry import Registry, ToolError
+from formosa.tools.runner import Confirm, Limits, ToolResult, run_calls
 
 LONG = Limits(seconds=60)  # never reached when the code is right
 SHORT = Limits(seconds=0.01)
@@ -298,6 +298,110 @@ def test_calls_beyond_the_limit_are_refused_and_still_answered() -> None:
     assert [result.ok for result in results] == [True, True, True, False, False]
     assert [result.id for result in results] == ["0", "1", "2", "3", "4"]
     assert results[4].content == "error: not run; at most 3 calls in one reply"
+
+
+@tool(confirm=True)
+def delete(path: str) -> str:
+    """Delete a file."""
+    return f"deleted {path}"
+
+
+def asked_about(
+    *calls: ToolCall, confirm: Confirm | None, tools: Sequence[FunctionTool[..., Any]] = ()
+) -> tuple[ToolResult, ...]:
+    registry = Registry([delete, echo, *tools])
+    return asyncio.run(run_calls(calls, registry, LONG, confirm=confirm))
+
+
+DELETE = ToolCall.of("delete", {"path": "/a"}, "1")
+
+
+def test_a_tool_that_needs_consent_does_not_run_where_nobody_is_asked() -> None:
+    (result,) = asked_about(DELETE, confirm=None)
+    assert not result.ok
+    assert result.content == "error: not run; it needs a person's consent, and nobody was asked"
+    assert result.confirmed is None
+
+
+def test_a_refused_call_is_answered_and_the_others_run() -> None:
+    """The model must know that it was not done, and every call needs its answer."""
+    say = ToolCall.of("echo", {"text": "甲"}, "2")
+    refused, ran = asked_about(DELETE, say, confirm=lambda call, shown: False)
+    assert refused.content == "error: not run; the user refused this call"
+    assert (refused.ok, refused.confirmed) == (False, False)
+    assert (ran.content, ran.ok, ran.confirmed) == ("甲", True, None)
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_consent_may_be_asked_by_a_function_of_either_kind(kind: str) -> None:
+    seen: list[tuple[str, str]] = []
+
+    def agree(call: ToolCall, shown: Tool) -> bool:
+        seen.append((call.arguments, shown.description))
+        return True
+
+    async def agree_later(call: ToolCall, shown: Tool) -> bool:
+        await asyncio.sleep(0)
+        return agree(call, shown)
+
+    (result,) = asked_about(DELETE, confirm=agree if kind == "plain" else agree_later)
+    assert (result.content, result.confirmed) == ("deleted /a", True)
+    assert seen == [('{"path": "/a"}', "Delete a file.")]
+
+
+def test_only_true_is_consent() -> None:
+    """Not "n", not None from a function that forgot to return."""
+    for answer in ("n", None, 1):
+        (result,) = asked_about(DELETE, confirm=lambda call, shown, given=answer: given)  # type: ignore[misc]
+        assert not result.ok
+
+
+def test_nobody_is_asked_about_a_call_that_cannot_run() -> None:
+    def never(call: ToolCall, shown: Tool) -> bool:
+        raise AssertionError
+
+    wrong = ToolCall.of("delete", {"file": "/a"}, "1")
+    (result,) = asked_about(wrong, confirm=never)
+    assert "wrong arguments" in result.content
+
+
+def test_all_questions_come_before_anything_runs() -> None:
+    """Ctrl-C at the second question must not find the first call done."""
+    happened: list[str] = []
+
+    @tool
+    async def act() -> str:
+        """Act."""
+        happened.append("ran")
+        return ""
+
+    def confirm(call: ToolCall, shown: Tool) -> bool:
+        happened.append("asked")
+        return True
+
+    asked_about(ToolCall("act", "{}", "0"), DELETE, DELETE, confirm=confirm, tools=[act])
+    assert happened == ["asked", "asked", "ran"]
+
+
+def test_anything_that_has_a_tool_can_be_registered_and_run() -> None:
+    """MCP servers are one kind; a database or a device may be another."""
+
+    class Thing:
+        tool = Tool("thing", "Does.")
+        confirm = False
+        source = "the test"
+
+        def read(self, arguments: str) -> dict[str, Any]:
+            return {"n": len(arguments)}
+
+        async def run(self, arguments: dict[str, Any]) -> str:
+            if arguments["n"] > 2:
+                raise ToolError("too much")
+            return "done"
+
+    calls = ToolCall("thing", "{}", "1"), ToolCall("thing", "{   }", "2")
+    results = asyncio.run(run_calls(calls, Registry([Thing()]), LONG))
+    assert [result.content for result in results] == ["done", "error: too much"]
 
 
 def test_stopping_the_whole_stops_the_tools() -> None:

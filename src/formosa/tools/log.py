@@ -29,7 +29,8 @@ from formosa.tools.runner import ToolResult
 
 SHOWN = 500  # characters of a result, and of arguments that are no JSON object
 _SECRET = re.compile(
-    r"passw|passphrase|secret|api_?key|token$|^auth|credential|private_?key|cookie", re.IGNORECASE
+    r"passw|passphrase|secret|api[_-]?key|token$|^auth(?!ors?$)|credential|private[_-]?key|cookie",
+    re.IGNORECASE,
 )
 
 

@@ -54,13 +54,15 @@ class McpServer:
 
     @property
     def label(self) -> str:
-        """What people call it. Of a command only the beginning: arguments may hold keys."""
+        """What people call it. Of a command only the program and what it runs: options may hold
+        keys."""
         if self.name:
             return self.name
         if self.url:
             parts = urlsplit(self.url)
             return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-        return shlex.join(self.command[:2])
+        words = [word for word in self.command[1:] if not word.startswith("-")]
+        return shlex.join([self.command[0], *words[:1]])
 
 
 def read_servers(text: str) -> list[McpServer]:

@@ -17,12 +17,16 @@ def plain(text: str) -> str:
     return text.replace("<", "")
 
 
-@settings(max_examples=300, deadline=None)
-@given(assistants(texts().map(plain)))
+def blank_beside_calls(message: Message) -> bool:
+    return bool(message.tool_calls) and message.content.isspace()
+
+
+@settings(max_examples=150, deadline=None)
+@given(assistants(texts().map(plain)).filter(lambda message: not blank_beside_calls(message)))
 @example(Message("assistant", " \n"))
-@example(Message("assistant", "\n", "\n", (ToolCall("f"),)))
+@example(Message("assistant", "\na\n", "\n", (ToolCall("f"),)))
 @example(Message("assistant", "\n\n", "\n\n"))
-@example(Message("assistant", " " * 1000, " " * 1000, (ToolCall("f"), ToolCall("f"))))
+@example(Message("assistant", " " * 1000 + "a", " " * 1000, (ToolCall("f"), ToolCall("f"))))
 def test_every_message_without_tags_can_be_written_and_read_back(message: Message) -> None:
     check_reply(message)
     expected = (message.reasoning, message.content, with_call_ids(message.tool_calls))
@@ -33,7 +37,7 @@ def test_every_message_without_tags_can_be_written_and_read_back(message: Messag
         assert reply.defects == ()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(assistants(awkward_texts()))
 @example(Message("assistant", "<think>", "", ()))
 @example(Message("assistant", "a <tool_call>", "", (ToolCall("f"),)))
@@ -50,7 +54,7 @@ def test_a_message_is_read_back_or_refused_never_changed(message: Message) -> No
     assert got.tool_calls == with_call_ids(message.tool_calls)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(assistants(awkward_texts()))
 def test_arguments_may_hold_any_tag(message: Message) -> None:
     """A model that writes about its own format must be trainable."""
@@ -61,7 +65,8 @@ def test_arguments_may_hold_any_tag(message: Message) -> None:
 @pytest.mark.parametrize(
     ("message", "field"),
     [
-        (Message("assistant", "a <think> b"), "content"),
+        (Message("assistant", "a\n<think> b"), "content"),
+        (Message("assistant", "\n\n", tool_calls=(ToolCall("f"),)), "content"),
         (Message("assistant", reasoning="a </think> b"), "reasoning"),
         (Message("assistant", '<tool_call>{"name": "f"}</tool_call>'), "content"),
         (Message("assistant", tool_calls=(ToolCall("f", ' {"a": 1}'),)), "tool_calls"),
@@ -72,6 +77,20 @@ def test_what_cannot_be_read_back_is_named(message: Message, field: str) -> None
         check_reply(message, "messages[2]")
     assert caught.value.path.endswith(field) or caught.value.path == "messages[2].reasoning"
     assert caught.value.path.startswith("messages[2].")
+
+
+def test_a_refusal_gives_the_reason() -> None:
+    with pytest.raises(MessageError, match="holds '<think>' where it would be read as a tag"):
+        check_reply(Message("assistant", "<think>"))
+    with pytest.raises(MessageError, match="white space alone beside calls"):
+        check_reply(Message("assistant", " ", tool_calls=(ToolCall("f"),)))
+
+
+def test_an_answer_may_mention_the_tags() -> None:
+    """A model must be able to learn how to explain its own format."""
+    check_reply(
+        Message("assistant", "Thoughts stand in <think> and </think>, calls in <tool_call>.")
+    )
 
 
 def test_the_stop_token_is_not_part_of_the_reply() -> None:

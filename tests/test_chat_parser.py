@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chat_strategies import PYTHON_CALLS, is_object, replies
 from formosa.chat.message import ToolCall
 from formosa.chat.parser import Defect, Delta, Event, Reply, ReplyParser, parse_reply
+from formosa.chat.tags import SPACE
 
 CALL_F = ToolCall("f", '{"x": 1}', "call_0")
 F = '{"name": "f", "arguments": {"x": 1}}'
@@ -393,9 +394,30 @@ CASES: dict[str, tuple[str, str, str, list[tuple[str, str]]]] = {
         '<think>\n嗯\n<tool_call>{"name": "f", ',
         *('嗯\n<tool_call>{"name": "f", ', "", []),
     ),
-    "thoughts twice": ("<think>a</think>b<think>c</think>d", "a\nc", "bd", []),
+    "thoughts twice": ("<think>a</think>b\n<think>c</think>d", "a\nc", "b\nd", []),
+    "thoughts twice in a row": ("<think>a</think> <think>c</think>d", "a\nc", "d", []),
+    "thoughts after a call": (
+        f"<tool_call>{F}</tool_call>\n<think>a</think>\n<tool_call>{F}</tool_call>",
+        *("a", "", [("f", '{"x": 1}'), ("f", '{"x": 1}')]),
+    ),
+    "text that mentions the tag of thoughts": (
+        "寫在 <think> 和 </think> 之間",
+        *("", "寫在 <think> 和 </think> 之間", []),
+    ),
+    "white space before the first call": (
+        f" \n\n<tool_call>{F}</tool_call>",
+        *("", "", [("f", '{"x": 1}')]),
+    ),
+    "thoughts, an empty line too many, a call": (
+        f"<think>嗯</think>\n\n\n\n<tool_call>{F}</tool_call>",
+        *("嗯", "", [("f", '{"x": 1}')]),
+    ),
+    "an empty line before a call belongs to the text, the line break does not": (
+        f"先查。\n\n<tool_call>{F}</tool_call>",
+        *("", "先查。\n", [("f", '{"x": 1}')]),
+    ),
     "an empty think block, as Qwen3 writes it": ("<think>\n\n</think>\n\nhi", "", "hi", []),
-    "text before the thoughts (vLLM dropped it)": ("hi <think>a</think>", "a", "hi ", []),
+    "text before the thoughts (vLLM dropped it)": ("hi\n<think>a</think>", "a", "hi\n", []),
     "the end of thoughts that nobody opened": ("a</think>b", "", "a</think>b", []),
     "spaces that belong to the text": ("  a\n\n b \n", "", "  a\n\n b \n", []),
 }
@@ -489,6 +511,23 @@ def test_no_more_than_a_tag_is_held_back_outside_a_call(text: str, size: int) ->
         assert fed - heard <= len("<tool_call>") + tags
 
 
+@pytest.mark.parametrize(
+    "opening", ["", "a", "<think>a", "<tool_call>", "a<tool_call>", "</think>"]
+)
+@pytest.mark.parametrize("filler", [" ", "\n", " \n", "字", "< ", "<tool_call> a "])
+def test_what_is_held_back_does_not_grow_with_the_text(opening: str, filler: str) -> None:
+    """White space may stand before a tag: it is waited for, but not for ever."""
+    parser = ReplyParser()
+    text = opening + filler * 2000
+    heard = sum(
+        len(event.text)
+        for character in text
+        for event in parser.feed(character)
+        if isinstance(event, Delta)
+    )
+    assert len(text) - heard < SPACE + 2 * len("<tool_call>")
+
+
 def test_ids_are_the_caller_s_to_choose() -> None:
     parser = ReplyParser(call_id=lambda n: f"id-{n * 10}")
     parser.feed(f"<tool_call>{F}</tool_call><tool_call>{F}</tool_call>")
@@ -562,11 +601,11 @@ class CountingParser(ReplyParser):
         return self._count(super()._after_object)
 
     def _finish_object(self, end: int) -> bool:
-        self.handled += self._body_length
+        self.handled += self._scan.length
         return super()._finish_object(end)
 
     def _spoil(self, end: int, problem: str) -> bool:
-        self.handled += self._body_length
+        self.handled += self._scan.length
         return super()._spoil(end, problem)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from formosa.chat.message import Message, Tool, with_call_ids
 from formosa.chat.parser import parse_reply
+from formosa.chat.tags import CALL, END_THINK, THINK
 from formosa.chat.template import ChatTemplate, Family
 from formosa.errors import MessageError
 
@@ -44,9 +45,18 @@ def check_reply(message: Message, path: str = "message") -> None:
     )
     for field in ("reasoning", "content", "tool_calls"):
         if getattr(reply.message, field) != getattr(wanted, field):
-            raise MessageError(
-                f"{path}.{field}", "cannot be written: reading it back gives something else"
-            )
+            raise MessageError(f"{path}.{field}", _reason(message, field))
+
+
+def _reason(message: Message, field: str) -> str:
+    """Why reading back what was written gives something else."""
+    text = "" if field == "tool_calls" else str(getattr(message, field))
+    if field == "content" and text.isspace() and message.tool_calls:
+        return "white space alone beside calls is left out when it is read back"
+    for tag in (THINK, END_THINK, CALL):
+        if tag in text:
+            return f"holds {tag!r} where it would be read as a tag"
+    return "cannot be written: reading it back gives something else"
 
 
 def check_conversation(messages: Sequence[Message], tools: Sequence[Tool], family: Family) -> None:

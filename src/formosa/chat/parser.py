@@ -11,65 +11,53 @@ Promises, for any way of cutting the text into chunks down to single characters:
   costs the calls beside it;
 - calls inside a think block that was closed are thoughts. In one that never closes a call is a
   call, and ends the block; a malformed one stays a thought, with its defect;
-- work grows with the length of the text. What is held back is a partial tag, or a call that has
-  not ended.
+- a think block opens at the beginning of the reply, after a call or another block, or at the start
+  of a line. Elsewhere `<think>` is a word of the content;
+- work grows with the length of the text. What is held back is a partial tag and white space before
+  one, or a call that has not ended.
 
 Trade-off, on purpose: a call is emitted whole, when its object closes. A client that wants half an
 argument string gets the whole of it a moment later, and never broken JSON.
 
-Where a string of the arguments contains `</tool_call>`, the tag belongs to the string, unless the
-end of the reply or the start of the next call follows: then the string was never closed. A call
-that turns out malformed ends at the first such tag, and reading goes on behind it.
+`scan.py` finds where a call ends, `calls.py` reads it; this is the machine that chooses between
+reasoning, content and calls.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import Enum, auto
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from formosa.chat.calls import MalformedCallError, list_items, read_calls
 from formosa.chat.message import Message, ToolCall
+from formosa.chat.reply import Defect, Delta, Event, Reply
+from formosa.chat.scan import CallScan
+from formosa.chat.tags import CALL, END_CALL, END_THINK, SPACE, THINK, partial_tag
 
-CALL, END_CALL, THINK, END_THINK = "<tool_call>", "</tool_call>", "<think>", "</think>"
+__all__ = [
+    "CALL",
+    "END_CALL",
+    "END_THINK",
+    "THINK",
+    "Defect",
+    "Delta",
+    "Event",
+    "Reply",
+    "ReplyParser",
+    "parse_reply",
+]
+
 RETRIES = 64  # long re-readings after an unclosed string; keeps the work linear for hostile text
 PIECE = 4096  # characters read at a time, so that cutting the front off costs little
-SPACE = 256  # characters of white space after which a tag is no longer waited for
-WINDOW = 512  # characters after a closing tag in a string that may show the start of a call
-
-
-class Delta(NamedTuple):
-    """A piece of reasoning or content."""
-
-    kind: Literal["reasoning", "content"]
-    text: str
-
-
-class Defect(NamedTuple):
-    """What was wrong with a call that came back as text, and that text."""
-
-    problem: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a whole reply says."""
-
-    message: Message
-    defects: tuple[Defect, ...] = ()
-
-
-Event = Delta | ToolCall
 
 
 class _State(Enum):
     OPENED = auto()  # the prompt opened a think block, which the model may open once more
     CONTENT = auto()
-    BETWEEN = auto()  # white space only so far: at the start, or after a call
+    BETWEEN = auto()  # white space only so far: at the start, or after a call or a think block
     REASONING = auto()
     HELD = auto()  # inside a think block, from the start of a call on
     CALL = auto()
@@ -78,10 +66,9 @@ class _State(Enum):
 
 _OPEN_TAGS = re.compile(r"<think>|<tool_call>")
 _THOUGHT_TAGS = re.compile(r"</think>|<tool_call>")
-_OUTSIDE = re.compile(r"[\"'{}\[\]]|</?tool_call>")
-_INSIDE = {quote: re.compile(rf"\\.|{quote}|</tool_call>", re.DOTALL) for quote in ("'", '"')}
 _AFTER_OBJECT = re.compile(rf"([\s,}}\]]{{0,{SPACE}}})(</tool_call>|[{{\[])")
 _AFTER_OBJECT_SPACE = re.compile(rf"[\s,}}\]]{{0,{SPACE + 1}}}")
+_SPACE = re.compile(rf"[\s,}}\]]{{0,{SPACE + 1}}}")
 # A quoted key right after a call's start. In a JSON string the quote would end the string, and what
 # follows the string could not be a letter: so here the next call begins, and the string is broken.
 _NEXT_CALL = re.compile(r'<tool_call>[\s\[{]*[\[{]\s*"\w')
@@ -119,13 +106,9 @@ class ReplyParser:
         self._in_thought = False  # the call that is being read began inside that block
         self._calls: list[ToolCall] = []
         self._defects: list[Defect] = []
-        self._opening = ""  # the tag before the call, and the white space before the tag
-        self._body: list[str] = []  # what was scanned of the call
-        self._body_length = 0
-        self._scanned = 0  # how much of `_pending` was scanned
-        self._quote = ""  # the quote of the string that the scan is in
-        self._depth = 0
-        self._candidate = -1  # where the first closing tag inside a string ended
+        self._scan = CallScan("")  # of the call that is being read
+        self._held_thoughts: list[str] = []  # what may be a call, inside a think block
+        self._line_empty = True  # so far, nothing but white space on this line of the content
 
     # -- the two ways in ---------------------------------------------------------------------
 
@@ -195,44 +178,48 @@ class ReplyParser:
 
     def _content(self) -> bool:
         """Plain text."""
-        if not self._strip_newlines():
-            return False
-        position = 0
+        position, line_empty = 0, self._line_empty
         while match := _OPEN_TAGS.search(self._pending, position):
-            tag, before = match.group(), self._pending[: match.start()]
+            tag, start = match.group(), match.start()
+            line_empty = _line_is_empty(self._pending[position:start], line_empty)
             if tag == THINK:
-                self._emit("content", before)
-                self._open_reasoning(match.end())
-                return True
-            opens = self._opens_call(match.end())
-            if opens is None:  # undecided: white space after the tag, and nothing more yet
-                self._emit_before(match.start())
-                return False
-            if opens:
-                before = before.removesuffix("\n")
-                self._emit("content", before)
-                self._start_call(len(before), match.end())
-                return True
-            position = match.end()  # the text only mentions the tag
+                if line_empty:
+                    self._emit("content", self._pending[:start])
+                    self._open_reasoning(match.end())
+                    return True
+            else:
+                opens = self._opens_call(match.end())
+                if opens is None:  # undecided: white space after the tag, and nothing more yet
+                    self._emit_before(start)
+                    return False
+                if opens:
+                    before = self._pending[:start].removesuffix("\n")
+                    self._emit("content", before)
+                    self._start_call(len(before), match.end())
+                    return True
+            position, line_empty = match.end(), False  # the text only mentions the tag
         self._emit_before(self._partial_tag((THINK, CALL)))
         return False
 
     def _between(self) -> bool:
         """White space that is dropped before a tag or the end, and content otherwise."""
+        if not self._strip_newlines():
+            return False
         space = _SPACE.match(self._pending)
         assert space is not None
-        rest = self._pending[space.end() :]
+        rest = self._pending[space.end() : space.end() + len(CALL)]
         if not rest:
             if self._final and not self._calls:
                 self._emit("content", self._pending)  # a reply of white space only
                 self._pending = ""
             return False
-        if not self._final and (THINK.startswith(rest) or CALL.startswith(rest)):
+        begun = THINK.startswith(rest) or CALL.startswith(rest)
+        if begun and rest not in (THINK, CALL) and not self._final:
             return False
         if rest.startswith(THINK):
             self._open_reasoning(space.end() + len(THINK))
             return True
-        if self._calls and rest.startswith(CALL):
+        if rest == CALL:
             opens = self._opens_call(space.end() + len(CALL))
             if opens is None:
                 return False
@@ -263,7 +250,6 @@ class ReplyParser:
                     self._in_thought = True
                 else:
                     self._pending = self._pending[len(before) :]
-                    self._body = []
                     self._state = _State.HELD
                 return True
             position = match.end()
@@ -274,48 +260,25 @@ class ReplyParser:
         """A call inside a think block: a thought if the block closes, a call if it never does."""
         end = self._pending.find(END_THINK)
         if end >= 0:
-            self._body.append(self._pending[:end])
-            self._emit("reasoning", "".join(self._body).removesuffix("\n"))
+            self._held_thoughts.append(self._pending[:end])
+            self._emit("reasoning", "".join(self._held_thoughts).removesuffix("\n"))
+            self._held_thoughts = []
             self._close_reasoning(end + len(END_THINK))
             return True
-        keep = len(self._pending) if self._final else self._partial_tag((END_THINK,))
-        self._body.append(self._pending[:keep])
+        keep = self._partial_tag((END_THINK,))
+        self._held_thoughts.append(self._pending[:keep])
         self._pending = self._pending[keep:]
         return False
 
     def _call(self) -> bool:
         """The inside of a call, up to the end of its JSON value."""
-        while True:
-            pattern = _INSIDE[self._quote] if self._quote else _OUTSIDE
-            match = pattern.search(self._pending, self._scanned)
-            if match is None:
-                return self._need_more_of_call()
-            token, end = match.group(), match.end()
-            if self._quote:
-                if token == self._quote:
-                    self._quote = ""
-                elif token == END_CALL:
-                    verdict = self._string_was_unclosed(end)
-                    if verdict is None:
-                        self._keep_scanned(match.start())
-                        return False
-                    if self._candidate < 0:
-                        self._candidate = self._body_length + end
-                    if verdict:
-                        return self._spoil(end, "a string is not closed")
-            elif token in "\"'":
-                self._quote = token
-            elif token in "{[":
-                self._depth += 1
-            elif token in "}]":
-                self._depth -= 1
-                if self._depth <= 0:
-                    return self._finish_object(end)
-            elif token == END_CALL:
-                return self._spoil(end, "a brace is not closed")
-            else:  # the next call begins inside this one
-                return self._spoil(match.start(), "a brace is not closed")
-            self._scanned = end
+        found = self._scan.scan(self._pending, self._final)
+        if found.outcome == "more":
+            self._pending = self._pending[found.end :]
+            return False
+        if found.outcome == "broken":
+            return self._spoil(found.end, found.problem)
+        return self._finish_object(found.end)
 
     def _after_object(self) -> bool:
         match = _AFTER_OBJECT.match(self._pending)
@@ -336,9 +299,8 @@ class ReplyParser:
 
     def _start_call(self, start: int, end: int) -> None:
         """The tag and the white space before it stand from `start` to `end` of what is pending."""
-        self._opening, self._pending = self._pending[start:end], self._pending[end:]
-        self._body, self._body_length, self._scanned = [], 0, 0
-        self._quote, self._depth, self._candidate = "", 0, -1
+        self._scan = CallScan(self._pending[start:end])
+        self._pending = self._pending[end:]
         self._state = _State.CALL
 
     def _opens_call(self, position: int) -> bool | None:
@@ -351,37 +313,8 @@ class ReplyParser:
             return False if self._final else None
         return self._pending[space.end()] in "{["
 
-    def _keep_scanned(self, end: int) -> None:
-        self._body.append(self._pending[:end])
-        self._body_length += end
-        self._pending = self._pending[end:]
-        self._scanned = 0
-
-    def _need_more_of_call(self) -> bool:
-        if not self._final:
-            keep = self._partial_tag((CALL, END_CALL))
-            if self._quote and self._pending.endswith("\\"):
-                # An escape may be cut in two; an even run of backslashes was matched in pairs.
-                keep = min(keep, len(self._pending) - 1)
-            self._keep_scanned(max(keep, self._scanned))
-            return False
-        return self._spoil(len(self._pending), "the reply ended inside the call")
-
-    def _string_was_unclosed(self, position: int) -> bool | None:
-        """Whether the closing tag that ends at `position`, inside a string, ends the call."""
-        space = _SPACE.match(self._pending, position)
-        assert space is not None
-        rest = self._pending[space.end() : space.end() + WINDOW]
-        if not rest:
-            return True if self._final else None
-        if not rest.startswith(CALL[: len(rest)]):
-            return False
-        if len(rest) < WINDOW and not self._final:
-            return None
-        return _NEXT_CALL.match(rest) is not None
-
     def _finish_object(self, end: int) -> bool:
-        text = "".join(self._body) + self._pending[:end]
+        text = self._scan.text(self._pending, end)
         found: list[ToolCall | Defect] = []
         problem = ""
         for item in list_items(text):
@@ -402,6 +335,7 @@ class ReplyParser:
                 self._events.append(call)
         self._pending = self._pending[end:]
         self._in_thought = False
+        self._line_empty = True
         self._state = _State.AFTER_OBJECT
         return True
 
@@ -413,14 +347,12 @@ class ReplyParser:
     def _spoil(self, end: int, problem: str) -> bool:
         """Give the call back raw, up to `end` of what is pending, or up to the place before it
         where the call ended if one of its strings was never closed. Read on from there."""
-        text = "".join(self._body) + self._pending[:end]
-        stop = len(text) if self._candidate < 0 else self._candidate
-        if next_call := _NEXT_CALL.search(text, 0, stop):
-            stop = next_call.start()
+        text = self._scan.text(self._pending, end)
+        stop = self._scan.first_end(text)
         if len(text) - stop > PIECE:  # shorter ones are paid for by the call's own length
             self._retries -= 1
             stop = stop if self._retries >= 0 else len(text)
-        raw = self._opening + text[:stop]
+        raw = self._scan.opening + text[:stop]
         self._defects.append(Defect(problem, raw.lstrip()))
         self._emit("reasoning" if self._in_thought else "content", raw)
         self._queue.extendleft(reversed(_pieces(text[stop:] + self._pending[end:])))
@@ -442,13 +374,14 @@ class ReplyParser:
     def _close_reasoning(self, position: int) -> None:
         self._pending = self._pending[position:]
         self._strip_after = "\n\n"
-        self._state = _State.CONTENT
+        self._line_empty = True
+        self._state = _State.BETWEEN
 
     def _read_held_again(self) -> None:
         """The think block never closed, so nothing of what was held needs to be held again."""
         self._never_closed = True
-        self._queue.extendleft(reversed(_pieces("".join(self._body))))
-        self._body = []
+        self._queue.extendleft(reversed(_pieces("".join(self._held_thoughts))))
+        self._held_thoughts = []
         self._state = _State.REASONING
 
     # -- text --------------------------------------------------------------------------------
@@ -465,14 +398,9 @@ class ReplyParser:
             self._strip_after = self._strip_after[1:]
         return True
 
-    def _partial_tag(self, tags: Iterable[str]) -> int:
+    def _partial_tag(self, tags: tuple[str, ...]) -> int:
         """Where a partial tag at the end of what is pending begins; its length if there is none."""
-        if self._final:
-            return len(self._pending)
-        start = self._pending.rfind("<", max(0, len(self._pending) - len(END_CALL)))
-        if start < 0 or not any(tag.startswith(self._pending[start:]) for tag in tags):
-            start = len(self._pending)
-        return start
+        return len(self._pending) if self._final else partial_tag(self._pending, tags)
 
     def _emit_before(self, position: int) -> None:
         """Emit what is pending before `position`, keeping back one newline before it."""
@@ -486,12 +414,20 @@ class ReplyParser:
 
     def _emit(self, kind: Literal["reasoning", "content"], text: str) -> None:
         if text:
+            if kind == "content":
+                self._line_empty = _line_is_empty(text, self._line_empty)
             self._parts[kind].append(text)
             self._events.append(Delta(kind, text))
 
     def _take(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+
+def _line_is_empty(text: str, before: bool) -> bool:
+    """Whether the last line of `text` is white space only; `before`: that of what stands before."""
+    line = text[text.rfind("\n") + 1 :]
+    return (before or len(line) < len(text)) and not line.strip()
 
 
 def _pieces(text: str) -> list[str]:

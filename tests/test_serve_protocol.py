@@ -67,7 +67,8 @@ def test_what_is_left_out_is_what_the_api_promises() -> None:
 def test_null_is_the_same_as_leaving_out() -> None:
     """The official client sends no nulls, but many others do."""
     names = set(ChatBody.model_fields) - {"messages"}
-    assert ask(**dict.fromkeys(names)) == ask()
+    nulls: dict[str, Any] = dict.fromkeys(names)
+    assert ask(INFO, **nulls) == ask()
 
 
 def test_one_stop_text_may_stand_alone() -> None:

@@ -37,20 +37,20 @@ def test_control_tokens_are_those_that_mean_something(tmp_path: Path) -> None:
         *(("▁▁", USER_DEFINED), ("<table>", USER_DEFINED), ("<tool_call>", USER_DEFINED)),
         *(("<|tool|>", USER_DEFINED), ("[INST]", USER_DEFINED), ("<s>", NORMAL)),
     ]
-    found = Vocabulary(file_with(tmp_path, "llama", tokens)).control_tokens
+    found = Vocabulary.from_gguf(file_with(tmp_path, "llama", tokens)).control_tokens
     assert found == {"<bos>", "<tool_call>", "<|tool|>", "[INST]"}
 
 
 def test_sentencepiece_tokens_write_spaces_and_bytes(tmp_path: Path) -> None:
     tokens = [("▁台", NORMAL), ("<0xE5>", BYTE), ("<eos>", CONTROL)]
-    vocabulary = Vocabulary(file_with(tmp_path, "llama", tokens))
+    vocabulary = Vocabulary.from_gguf(file_with(tmp_path, "llama", tokens))
     written = [vocabulary.written(i) for i in range(-1, 4)]
     assert written == [b"", " 台".encode(), b"\xe5", b"<eos>", b""]
 
 
 def test_byte_level_tokens_write_the_bytes_behind_their_characters(tmp_path: Path) -> None:
     tokens = [("Ġa", NORMAL), ("åı", NORMAL), ("Ċ", NORMAL), ("台", USER_DEFINED)]
-    vocabulary = Vocabulary(file_with(tmp_path, "gpt2", tokens))
+    vocabulary = Vocabulary.from_gguf(file_with(tmp_path, "gpt2", tokens))
     assert [vocabulary.written(i) for i in range(3)] == [b" a", b"\xe5\x8f", b"\n"]
     assert vocabulary.written(3) == "台".encode()
 
@@ -58,7 +58,7 @@ def test_byte_level_tokens_write_the_bytes_behind_their_characters(tmp_path: Pat
 @pytest.mark.model
 def test_what_the_tokens_of_a_text_write_is_the_text() -> None:
     path = resolve("smollm2-135m").path
-    vocabulary, engine = Vocabulary(path), LlamaEngine(path, context=64)
+    vocabulary, engine = Vocabulary.from_gguf(path), LlamaEngine(path, context=64)
     text = " 台北101: \t\n{}🙂<|im_end|>é"
     ids = asyncio.run(engine.tokenize(text))
     asyncio.run(engine.aclose())

@@ -3,11 +3,15 @@
     protocol.py   TextEngine (prompt → text), ChatModel (conversation → reply), their values
     templated.py  a ChatModel made of a TextEngine and a chat template: render, generate, parse
     scripted.py   says what it is told to; ships for tests and for trying things without a model
-    llama.py      llama.cpp in this process (xllamacpp), GGUF files
-    gguf.py       the header of a GGUF file
-    remote.py     any OpenAI-compatible endpoint, as text engine or as chat model
-    endpoint.py   one such server: address, key, retries
-    http.py       what the engines behind HTTP share: clients, events, errors
+    llama.py      llama.cpp in this process (xllamacpp), GGUF files and LoRA adapters
+    llama_server.py, gguf.py   how it is started; the header of a GGUF file
+    vllm.py       vLLM in a process of its own, checkpoint folders
+    vllm_command.py, keeper.py   its flags, by version; what ends it when we end
+    remote.py     the text route of any OpenAI-compatible server
+    remote_chat.py   its chat route, believed
+    endpoint.py, http.py, dialect.py   address, key, retries; events and errors; who honours what
+    pool.py       several text engines as one
+    vocabulary.py, tokenizer_files.py, logprobs.py   tokens and their bytes, templates of folders
     open.py       from a model's name to something that answers
 
 A room of its own because the server, the evaluator, the tool loop and the parity check all ask

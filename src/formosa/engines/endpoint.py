@@ -58,8 +58,12 @@ class Endpoint:
         self.url, self.who = _checked(base_url)
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx2.Timeout(timeout, connect=min(timeout, 30.0))
+        # On this machine no proxy: the words stay here.
+        here = urlsplit(self.url).hostname in ("127.0.0.1", "::1", "localhost")
         self._clients = LoopClients(
-            lambda: httpx2.AsyncClient(headers=headers, timeout=limits, transport=transport)
+            lambda: httpx2.AsyncClient(
+                headers=headers, timeout=limits, transport=transport, trust_env=not here
+            )
         )
         known = info or ModelInfo(name=model or self.who, details={"engine": "remote"})
         self.info = replace(known, details={**known.details, "base_url": self.url})

@@ -27,7 +27,7 @@ from typing import Any, Literal
 import httpx2
 
 from formosa.chat.message import Message, Tool
-from formosa.chat.parser import CALL, END_CALL, END_THINK, THINK
+from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import FAMILIES, ChatTemplate
 from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, check_probe, probe
 from formosa.engines.gguf import FILE_TYPES, read_metadata
@@ -216,7 +216,7 @@ class LlamaEngine:
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
-        return Vocabulary(self._path)
+        return Vocabulary.from_gguf(self._path)
 
     async def tokenize(self, text: str) -> list[int]:
         body = {"content": text, "add_special": False, "parse_special": True}

@@ -2,71 +2,210 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
 from formosa.chat.template import FAMILIES, ChatTemplate
+from formosa.engines.gguf import read_metadata
 from formosa.engines.llama import LlamaEngine
-from formosa.engines.protocol import ChatModel
+from formosa.engines.pool import EnginePool
+from formosa.engines.protocol import ChatModel, ModelInfo, TextEngine
+from formosa.engines.remote import RemoteText
 from formosa.engines.remote_chat import RemoteChat
 from formosa.engines.templated import TemplatedChat
-from formosa.errors import UserError
-from formosa.models import Say, gguf_file, resolve
+from formosa.engines.tokenizer_files import read_template, read_vocabulary
+from formosa.engines.vllm import VllmEngine
+from formosa.engines.vllm_command import VllmOptions
+from formosa.engines.vocabulary import Vocabulary
+from formosa.errors import ModelError, UserError
+from formosa.models import Model, Say, gguf_file, resolve
 
 
 def open_chat(
     model: str,
     *,
-    base_url: str | None = None,
+    engine: Literal["llama", "vllm"] = "llama",
+    base_url: str | Sequence[str] | None = None,
     api_key: str | None = None,
+    raw: bool = False,
     context: int = 4096,
     slots: int = 1,
     threads: int | None = None,
     template: str | None = None,
+    adapters: Mapping[str, Path] | None = None,
+    vllm: VllmOptions | None = None,
     say: Say | None = None,
 ) -> ChatModel:
     """A chat model for a name that `formosa.models.resolve` understands, loaded and ready.
 
     Args:
-        model: a built-in name, a run folder, a `.gguf` file or a hub name. With `base_url`, the
-            name that the server there uses; empty for the only one it has.
-        base_url: ask an OpenAI-compatible server there instead of loading anything here.
+        model: a built-in name, a run folder, a `.gguf` file, a checkpoint folder (vLLM) or a hub
+            name. With `base_url`, the name that the server there uses, empty for the only one it
+            has; with `raw` also a model whose files are here, for its template.
+        engine: what loads it. With `base_url`, `vllm` means `raw`.
+        base_url: ask an OpenAI-compatible server there instead of loading anything here. Several
+            servers of the same model answer as one (with `raw`): the least busy first.
         api_key: for that server.
+        raw: render here and use the server's text route; its chat layer is not asked.
         context: tokens for each slot.
         slots: answers at the same time.
         threads: CPU threads; as many as there are usable cores by default.
         template: a family's name (chatml, llama3, gemma) to use Formosa's format instead of the
             model's own.
+        adapters: LoRA adapters by name; `with_adapters` gives a chat model for each.
+        vllm: how vLLM is to run.
         say: takes remarks for the person.
 
     Raises:
         ModelError: the model can't be found or loaded.
-        UserError: an unknown family, or neither a template in the file nor a known family.
+        UserError: an unknown family, neither a template in the file nor a known family, or options
+            that contradict each other.
     """
     if template is not None and template not in FAMILIES:
         raise UserError(
             f"No template family is called {template}.", f"known: {', '.join(FAMILIES)}"
         )
     if base_url is not None:
+        urls = [base_url] if isinstance(base_url, str) else list(base_url)
+        if adapters:
+            raise UserError("Adapters are loaded here, not on a server.", "leave out --base-url")
+        if raw or engine == "vllm":
+            return _raw(model, urls, api_key, template, say)
         if template is not None:
             raise UserError(
-                "A remote server renders its own template.", "leave out --template or --base-url"
+                "A remote server renders its own template.",
+                "leave out --template or --base-url, or render here with --raw",
             )
-        return RemoteChat(base_url, model=model or None, api_key=api_key)
+        if len(urls) != 1:
+            raise UserError("Several servers answer as one only with --raw.", "add --raw")
+        return RemoteChat(urls[0], model=model or None, api_key=api_key)
     found = resolve(model, say=say)
-    engine = LlamaEngine(
+    if engine == "vllm":
+        return _vllm(found, template, context, slots, adapters, vllm, say)
+    llama = LlamaEngine(
         gguf_file(found),
         name=found.name,
         context=context,
         slots=slots,
         threads=threads,
         sha256=found.sha256(),
+        adapters=adapters,
     )
-    if template is None and engine.info.template is None and engine.family is not None:
-        template = engine.family
+    return TemplatedChat(llama, _chosen(template, llama.info, llama.family, say))
+
+
+@runtime_checkable
+class _Adaptable(Protocol):
+    @property
+    def adapters(self) -> tuple[str, ...]: ...
+
+    def with_adapter(self, name: str) -> TextEngine: ...
+
+
+def with_adapters(chat: ChatModel) -> dict[str, ChatModel]:
+    """A chat model and one for each of its adapters, by name; closing one closes all."""
+    models = {chat.info.name: chat}
+    if isinstance(chat, TemplatedChat) and isinstance(chat.engine, _Adaptable):
+        for name in chat.engine.adapters:
+            models[name] = TemplatedChat(chat.engine.with_adapter(name), chat.template)
+    return models
+
+
+def _vllm(
+    found: Model,
+    template: str | None,
+    context: int,
+    slots: int,
+    adapters: Mapping[str, Path] | None,
+    options: VllmOptions | None,
+    say: Say | None,
+) -> ChatModel:
+    if found.kind != "folder":
+        raise UserError(
+            f"{found.path} is a GGUF file; vLLM takes checkpoint folders.",
+            "name a folder or hf:org/name, or use --engine llama",
+        )
+    # Before anything is loaded: a minute later would be late.
+    own = ModelInfo(found.name, template=read_template(found.path))
+    vocabulary = read_vocabulary(found.path)
+    family = _family(vocabulary)
+    chosen = _chosen(template, own, family, say)
+    if chosen is None:
+        raise UserError(
+            f"{found.name} has no chat template.",
+            "name one of Formosa's families with --template (chatml, llama3, gemma)",
+        )
+    engine = VllmEngine(
+        found.path,
+        name=found.name,
+        context=context,
+        slots=slots,
+        sha256=found.sha256(),
+        adapters=adapters,
+        options=options,
+        say=say,
+    )
+    return TemplatedChat(engine, chosen)
+
+
+def _raw(
+    model: str, urls: Sequence[str], api_key: str | None, template: str | None, say: Say | None
+) -> ChatModel:
+    """The text route of one or more servers, with a template that is known here."""
+    served: str | None = model or None
+    info: ModelInfo | None = None
+    vocabulary: Vocabulary | None = None
+    if model:
+        try:
+            found = resolve(model, say=say)
+        except ModelError:  # a name that only the server knows
+            if template is None:
+                raise
+        else:
+            served = None
+            own, vocabulary = _files(found)
+            control = vocabulary.control_tokens if vocabulary else frozenset()
+            details = {"engine": "remote"}
+            info = ModelInfo(found.name, template=own, details=details, control_tokens=control)
+    engines: list[TextEngine] = [
+        RemoteText(url, model=served, api_key=api_key, info=info, vocabulary=vocabulary)
+        for url in urls
+    ]
+    engine = engines[0] if len(engines) == 1 else EnginePool(engines)
+    return TemplatedChat(engine, _chosen(template, engine.info, _family(vocabulary), say))
+
+
+def _files(found: Model) -> tuple[ChatTemplate | None, Vocabulary | None]:
+    if found.kind == "folder":
+        return read_template(found.path), read_vocabulary(found.path)
+    vocabulary = Vocabulary.from_gguf(found.path)
+    source = read_metadata(found.path).get("tokenizer.chat_template")
+    if not isinstance(source, str):
+        return None, vocabulary
+    bos, eos = vocabulary.begin_and_end
+    return ChatTemplate.from_source(source, bos_token=bos, eos_token=eos), vocabulary
+
+
+def _family(vocabulary: Vocabulary | None) -> str | None:
+    """The family whose control tokens the vocabulary has."""
+    known = vocabulary.control_tokens if vocabulary else frozenset()
+    fitting = (name for name, f in FAMILIES.items() if {f.open, f.close} <= known)
+    return next(fitting, None)
+
+
+def _chosen(
+    template: str | None, info: ModelInfo, family: str | None, say: Say | None
+) -> ChatTemplate | None:
+    """The template that was named, the model's own, or that of its family."""
+    if template is None and info.template is None and family is not None:
+        template = family
         if say:
-            say(f"{found.name} has no chat template; using Formosa's for {template}")
-    chosen = ChatTemplate.formosa(template) if template else engine.info.template
+            say(f"{info.name} has no chat template; using Formosa's for {template}")
+    chosen = ChatTemplate.formosa(template) if template else info.template
     if say and chosen is not None and "tools" not in chosen.source:
         say(
-            f"the chat template of {found.name} knows no tools, so the model will not see any; "
-            f"Formosa's own does: --template {engine.family or 'FAMILY'}"
+            f"the chat template of {info.name} knows no tools, so the model will not see any; "
+            f"Formosa's own does: --template {family or 'FAMILY'}"
         )
-    return TemplatedChat(engine, chosen)
+    return chosen

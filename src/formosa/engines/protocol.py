@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from formosa.chat.message import Message, Tool
-from formosa.chat.parser import Defect, Event
+from formosa.chat.reply import Defect, Event
 from formosa.chat.template import ChatTemplate
 
 FinishReason = Literal["stop", "length", "tool_calls"]

@@ -69,7 +69,7 @@ class RemoteText(Remote):
         super().__init__(
             base_url, model=model, api_key=api_key, timeout=timeout, transport=transport, info=info
         )
-        self._vocabulary = vocabulary
+        self.vocabulary = vocabulary
         self._tokenizes: bool | None = None
         self._understood: set[str] = set()
 
@@ -91,7 +91,7 @@ class RemoteText(Remote):
             "stream_options": {"include_usage": True},
             "skip_special_tokens": False,  # vLLM would drop tags that are control tokens
             **sampling_fields(sampling, server, who=who),
-            **text_logprob_fields(sampling, server, ids=self._vocabulary is not None),
+            **text_logprob_fields(sampling, server, ids=self.vocabulary is not None),
         }
         if sampling.grammar is not None:
             body |= grammar_fields(sampling.grammar, server, who=who)
@@ -163,7 +163,7 @@ class RemoteText(Remote):
         self._understood.add(grammar)
 
     def _logprobs(self, sent: Any, top: int) -> tuple[Logprob, ...]:
-        written = self._vocabulary.written if self._vocabulary is not None else None
+        written = self.vocabulary.written if self.vocabulary is not None else None
         if isinstance(sent, dict) and "content" in sent:  # llama.cpp: the chat route's shape
             return from_content(sent["content"], top, written)
         return from_columns(sent, top, written)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from formosa.chat.message import Message, ToolCall, with_call_ids
-from formosa.chat.parser import Delta
+from formosa.chat.reply import Delta
 from formosa.engines.dialect import asks_for_more, sampling_fields
 from formosa.engines.endpoint import Remote, Server
 from formosa.engines.http import sse_objects

@@ -1,22 +1,25 @@
-"""The tokens of a GGUF file: which are control tokens, and which bytes each one writes.
+"""The tokens of a model: which are control tokens, and which bytes each one writes.
 
-Knows the three ways in which llama.cpp's files spell tokens: byte-level BPE (`gpt2`), where each
-byte is a printable character; SentencePiece (`llama`), where a space is `▁` and lone bytes are
+Reads GGUF files and `tokenizer.json`. Knows the ways in which they spell tokens: byte-level BPE,
+where each byte is a printable character; SentencePiece, where a space is `▁` and lone bytes are
 `<0x0A>`; and everything else, taken as it is.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from formosa.chat.parser import CALL, END_CALL, END_THINK, THINK
+from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
 from formosa.engines.gguf import read_metadata
 
 TOKENS, TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
-_CONTROL, _USER_DEFINED, _BYTE = 3, 4, 6
+_NORMAL, _CONTROL, _USER_DEFINED, _BYTE = 1, 3, 4, 6
+_LONE = re.compile(r"<0x[0-9A-F]{2}>")
 # Tags of chat formats. Gemma also has runs of spaces and HTML tags among its user-defined tokens,
 # and nothing is wrong with a user who writes those.
 _TAGS = {THINK, END_THINK, CALL, END_CALL, "<tool_response>", "</tool_response>"}
@@ -26,13 +29,55 @@ _SPARE = re.compile(r"<unused\d+>|<\|reserved_special_token_\d+\|>")
 
 
 class Vocabulary:
-    """The tokens of one GGUF file. Raises what `read_metadata` raises."""
+    """The tokens of one model, by id."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        kinds: Sequence[int],
+        *,
+        byte_level: bool,
+        begin: int = -1,
+        end: int = -1,
+    ) -> None:
+        self._tokens = tokens
+        self._kinds = kinds
+        self._byte_level = byte_level
+        self._begin, self._end = begin, end
+
+    @classmethod
+    def from_gguf(cls, path: Path) -> Vocabulary:
+        """Those of a GGUF file.
+
+        Raises:
+            ModelError: what `read_metadata` raises.
+        """
         values = read_metadata(path, (TOKENS, TYPES))
-        self._tokens: list[str] = values.get(TOKENS, [])
-        self._types: list[int] = values.get(TYPES, [])
-        self._model = values.get("tokenizer.ggml.model")
+        byte_level = values.get("tokenizer.ggml.model") == "gpt2"
+        return cls(
+            values.get(TOKENS, []),
+            values.get(TYPES, []),
+            byte_level=byte_level,
+            begin=values.get("tokenizer.ggml.bos_token_id", -1),
+            end=values.get("tokenizer.ggml.eos_token_id", -1),
+        )
+
+    @classmethod
+    def from_tokenizer(cls, value: Mapping[str, Any]) -> Vocabulary:
+        """Those of a `tokenizer.json`, as Hugging Face's tokenizers write it."""
+        model = value.get("model") or {}
+        listed = model.get("vocab") or {}
+        pairs = listed.items() if isinstance(listed, Mapping) else _numbered(listed)
+        added = value.get("added_tokens") or ()
+        known: dict[int, tuple[str, int]] = {id: (text, _NORMAL) for text, id in pairs}
+        if model.get("byte_fallback"):
+            known |= {id: (text, _BYTE) for id, (text, _) in known.items() if _LONE.fullmatch(text)}
+        for token in added:
+            kind = _CONTROL if token.get("special") else _USER_DEFINED
+            known[token["id"]] = token["content"], kind
+        rows = [known.get(id, ("", _NORMAL)) for id in range(max(known, default=-1) + 1)]
+        byte_level = '"ByteLevel"' in json.dumps(value.get("decoder"))
+        return cls([text for text, _ in rows], [kind for _, kind in rows], byte_level=byte_level)
 
     @cached_property
     def control_tokens(self) -> frozenset[str]:
@@ -40,22 +85,34 @@ class Vocabulary:
 
         Without the spare ones (`<unused7>`), which no model was taught.
         """
-        pairs = zip(self._tokens, self._types, strict=False)
+        pairs = zip(self._tokens, self._kinds, strict=False)
         return frozenset(token for token, kind in pairs if token and _is_control(token, kind))
+
+    @property
+    def begin_and_end(self) -> tuple[str, str]:
+        """What a GGUF file names as the tokens that begin and end a text; "" for none."""
+        known = range(len(self._tokens))
+        begin, end = (self._tokens[i] if i in known else "" for i in (self._begin, self._end))
+        return begin, end
 
     def written(self, token: int) -> bytes:
         """The bytes that a token writes; none for an unknown one."""
         if not 0 <= token < len(self._tokens):
             return b""
         text = self._tokens[token]
-        kind = self._types[token] if token < len(self._types) else 1
+        kind = self._kinds[token] if token < len(self._kinds) else _NORMAL
         if kind in (_CONTROL, _USER_DEFINED):
             return text.encode()
-        if self._model == "gpt2":
+        if self._byte_level:
             return b"".join(_BYTES.get(character, character.encode()) for character in text)
         if kind == _BYTE:
             return bytes.fromhex(text[3:-1])
         return text.replace("▁", " ").encode()
+
+
+def _numbered(listed: Sequence[Any]) -> Iterator[tuple[str, int]]:
+    """Unigram models list pairs of a text and its score."""
+    return ((item[0], id) for id, item in enumerate(listed))
 
 
 def _is_control(token: str, kind: Any) -> bool:

@@ -15,6 +15,7 @@ import click
 
 from formosa.chat.template import FAMILIES
 from formosa.cli.chat_format import parse, render
+from formosa.cli.default_group import DefaultCommand, DefaultGroup
 from formosa.cli.history import new_history
 from formosa.cli.output import Output, command_output
 from formosa.cli.session import Session, visible
@@ -23,24 +24,7 @@ from formosa.tools.log import ToolLog
 from formosa.tools.registry import Registry, load_tools
 
 
-class ChatGroup(click.Group):
-    """Subcommands by name; anything else goes to `talk`, whose options are shown as its own."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = {*self.commands, *self.get_help_option_names(ctx)}
-        if args and args[0] not in own:
-            args = [talk.name or "", *args]
-        return super().parse_args(ctx, args)
-
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage(ctx.command_path, "[OPTIONS] [MODEL]")
-        formatter.write_usage(ctx.command_path, "COMMAND [ARGS]...", prefix="   or: ")
-        self.format_help_text(ctx, formatter)
-        talk.format_options(ctx, formatter)
-        self.format_commands(ctx, formatter)
-
-
-@click.group(cls=ChatGroup)
+@click.group(cls=DefaultGroup)
 def chat() -> None:
     """Talk to a model in the terminal
 
@@ -60,23 +44,9 @@ def chat() -> None:
     """
 
 
-class TalkContext(click.Context):
-    """Goes by the name of the group: nobody types the command's own."""
-
-    @property
-    def command_path(self) -> str:
-        return self.parent.command_path if self.parent else super().command_path
-
-
-class Talk(click.Command):
-    """Shows itself as `formosa chat` in usage and errors."""
-
-    context_class = TalkContext
-
-
 # The prefix by hand: the variables are FORMOSA_CHAT_BASE_URL and so on, without the hidden name.
 @chat.command(
-    "talk", cls=Talk, hidden=True, context_settings={"auto_envvar_prefix": "FORMOSA_CHAT"}
+    "talk", cls=DefaultCommand, hidden=True, context_settings={"auto_envvar_prefix": "FORMOSA_CHAT"}
 )
 @click.argument("model", required=False)
 @click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def test_the_options_reach_the_engine_and_the_server(opened: dict[str, Any]) -> 
 
 def test_json_is_one_document_on_standard_output(opened: dict[str, Any]) -> None:
     out, _ = run("runs/mini", "--json")
-    assert json.loads(out) == {"url": URL, "model": "scripted"}
+    assert json.loads(out) == {"url": URL, "model": "scripted", "models": ["scripted"]}
 
 
 def test_a_key_is_never_printed(opened: dict[str, Any]) -> None:
@@ -80,3 +81,69 @@ def test_other_machines_are_refused_without_a_key_before_anything_is_loaded(
         run("runs/mini", "--host", "0.0.0.0")
     assert "--api-key" in caught.value.hint
     assert opened == {}
+
+
+def test_a_server_s_own_options_reach_it(opened: dict[str, Any], tmp_path: Path) -> None:
+    record = tmp_path / "record.jsonl"
+    run("m", "--queue", "5", "--grace", "2", "--record", str(record))
+    assert opened["limits"].waiting == 5
+    assert (opened["grace"], opened["record"]) == (2.0, record)
+
+
+def test_vllm_gets_its_options_and_more_slots(opened: dict[str, Any]) -> None:
+    run("hf:org/name", "--engine", "vllm", "--tensor-parallel", "4", "--pipeline-parallel", "2",
+        "--executor", "ray", "--vllm-python", "env/bin/python",
+        "--vllm-arg", "--seed=1")  # fmt: skip
+    assert (opened["engine"], opened["slots"]) == ("vllm", 32)
+    vllm = opened["vllm"]
+    assert (vllm.tensor_parallel, vllm.pipeline_parallel, vllm.executor) == (4, 2, "ray")
+    assert (vllm.python, vllm.extra) == ("env/bin/python", ("--seed=1",))
+
+
+def test_vllm_s_options_are_refused_without_vllm(opened: dict[str, Any]) -> None:
+    """They would do nothing, and somebody would wait for four GPUs."""
+    result = CliRunner().invoke(serve, ["m", "--tensor-parallel", "4"])
+    assert result.exit_code == 2
+    assert "--engine vllm" in result.stderr
+    assert opened == {}
+
+
+def test_other_servers_continue_the_text(opened: dict[str, Any]) -> None:
+    """Formosa renders and reads; so their own chat layers are not asked."""
+    run("runs/mini", "--base-url", "http://a/v1", "--base-url", "http://b/v1", "--base-key", "k")
+    assert opened["base_url"] == ("http://a/v1", "http://b/v1")
+    assert opened["raw"] is True
+    assert opened["model"] == "runs/mini"
+
+
+def test_adapters_are_named(opened: dict[str, Any]) -> None:
+    run("m", "--adapter", "law=law.gguf", "--adapter", "daily=b=c.gguf")
+    assert opened["adapters"] == {"law": Path("law.gguf"), "daily": Path("b=c.gguf")}
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [(["law.gguf"], "no file"), (["=x"], "no file"), (["a=x", "a=y"], "Two adapters")],
+)
+def test_an_adapter_without_a_name_or_with_a_taken_one_is_refused(
+    opened: dict[str, Any], given: list[str], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        run("m", *[word for text in given for word in ("--adapter", text)])
+    assert opened == {}
+
+
+def test_nothing_to_serve_is_a_usage_error_under_the_group_s_name(opened: dict[str, Any]) -> None:
+    result = CliRunner().invoke(serve, [])
+    assert result.exit_code == 2
+    wrong = CliRunner().invoke(serve, ["--prot", "1"])
+    assert "Did you mean" in wrong.stderr or "No such option" in wrong.stderr
+    assert "serve model" not in wrong.stderr
+    assert opened == {}
+
+
+def test_help_shows_the_options_and_the_subcommands() -> None:
+    text = CliRunner().invoke(serve, ["--help"]).stdout
+    assert "--tensor-parallel" in text
+    assert "check" in text and "parrot" in text
+    assert "\n  model " not in text

@@ -12,8 +12,6 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
 
 from formosa.chat.message import Message
@@ -426,7 +424,7 @@ def test_replies_that_outlive_the_servers_patience_are_told_so() -> None:
     assert all(engine.stopped.is_set() for engine in engines)
 
 
-# -- anything that a client may send ---------------------------------------------------------
+# -- smaller things --------------------------------------------------------------------------
 
 
 def ask(app: Any, body: bytes) -> tuple[int, Any]:
@@ -438,102 +436,6 @@ def ask(app: Any, body: bytes) -> tuple[int, Any]:
 
     answer = asyncio.run(post())
     return answer.status_code, answer
-
-
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-
-
-def mostly(valid: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Junk one time in twelve, so that most bodies get past the first field."""
-    return st.integers(0, 11).flatmap(lambda n: JUNK if n == 7 else valid)
-
-
-CALL = st.fixed_dictionaries(
-    {
-        "id": mostly(st.sampled_from(["a", "b", ""])),
-        "function": mostly(
-            st.fixed_dictionaries(
-                {"name": mostly(st.sampled_from(["search", "get"]))},
-                optional={"arguments": mostly(st.sampled_from(["{}", "", '{"a": 1}', "{"]))},
-            )
-        ),
-    },
-    optional={"type": mostly(st.just("function"))},
-)
-MESSAGE = st.one_of(
-    st.fixed_dictionaries(
-        {"role": mostly(st.sampled_from(["system", "user", "developer"]))},
-        optional={"content": mostly(st.text(max_size=20)), "name": mostly(st.just("n"))},
-    ),
-    st.fixed_dictionaries(
-        {"role": st.just("assistant")},
-        optional={
-            "content": mostly(st.text(max_size=20)),
-            "tool_calls": mostly(st.lists(CALL, max_size=3)),
-            "reasoning_content": mostly(st.text(max_size=5)),
-        },
-    ),
-    st.fixed_dictionaries(
-        {"role": st.just("tool"), "tool_call_id": mostly(st.sampled_from(["a", "b"]))},
-        optional={"content": mostly(st.text(max_size=20))},
-    ),
-)
-TOOL = st.fixed_dictionaries(
-    {
-        "type": st.just("function"),
-        "function": mostly(
-            st.fixed_dictionaries(
-                {"name": mostly(st.sampled_from(["search", "get"]))},
-                optional={
-                    "description": mostly(st.text(max_size=9)),
-                    "parameters": mostly(st.just({"type": "object", "properties": {}})),
-                },
-            )
-        ),
-    },
-)
-BODY = st.fixed_dictionaries(
-    {"messages": mostly(st.lists(mostly(MESSAGE), min_size=1, max_size=4))},
-    optional={
-        "tools": mostly(st.lists(mostly(TOOL), max_size=2)),
-        "stream": mostly(st.booleans()),
-        "stop": mostly(st.text(min_size=1, max_size=3)),
-        "max_tokens": mostly(st.integers(1, 99)),
-        "temperature": mostly(st.floats(0, 2)),
-        "seed": mostly(st.integers(0, 99)),
-        "n": mostly(st.just(1)),
-        "tool_choice": mostly(st.sampled_from(["auto", "none"])),
-        "parallel_tool_calls": mostly(st.booleans()),
-        "chat_template_kwargs": mostly(st.dictionaries(st.text(max_size=5), JUNK, max_size=2)),
-        "response_format": mostly(st.just({"type": "text"})),
-        "model": mostly(st.just("m")),
-        "user": JUNK,
-    },
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(BODY)
-def test_no_body_is_ever_a_server_error(body: Any) -> None:
-    app = create_app({"m": TemplatedChat(always(TWO_CALLS))})
-    data = json.dumps(body).encode()
-    status, answer = ask(app, data)
-    assert status < 500
-    if status != 200:
-        assert answer.json()["error"]["message"]
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.binary(max_size=50) | st.text(max_size=50).map(str.encode))
-def test_no_bytes_are_ever_a_server_error(data: bytes) -> None:
-    status, _ = ask(create_app({"m": TemplatedChat(always("hi"))}), data)
-    assert 400 <= status < 500
 
 
 def test_info_of_a_model_is_enough_to_be_served() -> None:

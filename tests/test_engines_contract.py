@@ -1,8 +1,14 @@
-"""What `engines/protocol.py` promises, asked of every engine."""
+"""What `engines/protocol.py` promises, asked of every engine.
+
+vLLM is asked too where `FORMOSA_VLLM_PYTHON` names an interpreter that has it: `make test-vllm`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
@@ -25,15 +31,20 @@ from formosa.engines.protocol import (
     ChatReply,
     ChatRequest,
     Finished,
+    Named,
     Piece,
+    Prompt,
     Sampling,
     TextEngine,
+    ToolChoice,
 )
 from formosa.engines.remote import RemoteText
 from formosa.engines.remote_chat import RemoteChat
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
-from formosa.errors import ContextError
+from formosa.engines.vllm import VllmEngine
+from formosa.engines.vllm_command import PYTHON, VllmOptions
+from formosa.errors import ContextError, UnsupportedError
 from formosa.models import resolve
 from formosa.serve.app import create_app
 from formosa.serve.protocol import request_error
@@ -51,9 +62,24 @@ CALLS = (
 # -- text engines ----------------------------------------------------------------------------
 
 
+GRAMMAR = 'start: "台北" /[0-9]{3}/\n'
+
+
+def obedient(grammar: str) -> str:
+    """What a model writes under the grammars of this file."""
+    if "nowhere" in grammar:
+        raise UnsupportedError("grammar", "unknown name")
+    if "<tool_call>" in grammar:
+        thought = "hm</think>\n\n" if grammar.startswith("start: thought") else ""
+        arguments = {"city": "Taipei", "unit": "celsius"}
+        call = json_text({"name": "get_weather", "arguments": arguments})
+        return f"{thought}<tool_call>\n{call}\n</tool_call>"
+    return '{"city": "Taipei"}' if "%json" in grammar else "台北101"
+
+
 @contextmanager
 def scripted() -> Iterator[TextEngine]:
-    yield ScriptedEngine(lambda _: STORY, context=CONTEXT)
+    yield ScriptedEngine(lambda _: STORY, context=CONTEXT, under=obedient)
 
 
 @contextmanager
@@ -66,7 +92,8 @@ def llama() -> Iterator[TextEngine]:
 @contextmanager
 def remote_scripted() -> Iterator[TextEngine]:
     """A server with vLLM's routes in front of a scripted engine."""
-    transport = httpx2.ASGITransport(completions_app(ScriptedEngine(lambda _: STORY)))
+    engine = ScriptedEngine(lambda _: STORY, under=obedient)
+    transport = httpx2.ASGITransport(completions_app(engine))
     yield RemoteText("http://box/v1", transport=transport)
 
 
@@ -78,13 +105,32 @@ def remote_llama() -> Iterator[TextEngine]:
     asyncio.run(engine.aclose())
 
 
+@contextmanager
+def real_vllm() -> Iterator[TextEngine]:
+    model = os.environ.get("FORMOSA_VLLM_MODEL")
+    folder = Path(model) if model else unpacked_model()
+    engine = VllmEngine(folder, context=CONTEXT, slots=8, options=VllmOptions(cpu_cache_gb=1))
+    yield engine
+    asyncio.run(engine.aclose())
+
+
+def unpacked_model() -> Path:
+    from formosa.checkpoints import checkpoint_folder
+
+    return checkpoint_folder(resolve("smollm2-135m"))
+
+
 def model_path() -> Path:
     return resolve("smollm2-135m").path
 
 
 def completions_app(engine: ScriptedEngine) -> Starlette:
     async def models(_: Request) -> Response:
-        return JSONResponse({"data": [{"id": "scripted", "max_model_len": CONTEXT}]})
+        listed = {"id": "scripted", "max_model_len": CONTEXT, "owned_by": "vllm"}
+        return JSONResponse({"data": [listed]})
+
+    async def version(_: Request) -> Response:
+        return JSONResponse({"version": "0.32.0"})
 
     async def tokenize(request: Request) -> Response:
         return JSONResponse({"tokens": await engine.tokenize((await request.json())["prompt"])})
@@ -92,14 +138,28 @@ def completions_app(engine: ScriptedEngine) -> Starlette:
     async def completions(request: Request) -> Response:
         body = await request.json()
         prompt = "".join(map(chr, body["prompt"]))
-        if len(prompt) + body["max_tokens"] > CONTEXT:
-            error = request_error(ContextError(len(prompt), body["max_tokens"], CONTEXT))
-            return JSONResponse(error.body(), 400)
-        sampling = Sampling(max_tokens=body["max_tokens"], stop=tuple(body.get("stop", ())))
+        try:
+            if len(prompt) + body["max_tokens"] > CONTEXT:
+                raise ContextError(len(prompt), body["max_tokens"], CONTEXT)
+            sampling = Sampling(
+                max_tokens=body["max_tokens"],
+                stop=tuple(body.get("stop", ())),
+                grammar=body.get("structured_outputs", {}).get("grammar"),
+                logprobs=body.get("logprobs"),
+                logit_bias={int(k): v for k, v in body.get("logit_bias", {}).items()},
+            )
+            pieces = [piece async for piece in engine.generate(prompt, sampling)]
+        except (ContextError, UnsupportedError) as error:
+            return JSONResponse(request_error(error).body(), 400)
 
         async def events() -> AsyncGenerator[str, None]:
-            async for piece in engine.generate(prompt, sampling):
-                choice = {"text": piece.text, "finish_reason": piece.finish}
+            for piece in pieces:
+                columns = {
+                    "tokens": [token.chosen.text for token in piece.logprobs],
+                    "token_logprobs": [token.chosen.logprob for token in piece.logprobs],
+                    "top_logprobs": [{t.text: t.logprob for t in p.top} for p in piece.logprobs],
+                }
+                choice = {"text": piece.text, "finish_reason": piece.finish, "logprobs": columns}
                 yield f"data: {json_text({'choices': [choice]})}\n\n"
                 if piece.usage:
                     usage = {
@@ -114,27 +174,31 @@ def completions_app(engine: ScriptedEngine) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/models", models),
+            Route("/version", version),
             Route("/tokenize", tokenize, methods=["POST"]),
             Route("/v1/completions", completions, methods=["POST"]),
         ]
     )
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(scripted, id="scripted"),
-        pytest.param(remote_scripted, id="remote"),
-        pytest.param(llama, id="llama", marks=pytest.mark.model),
-        pytest.param(remote_llama, id="remote-llama", marks=pytest.mark.model),
-    ],
-)
+ENGINES = [
+    pytest.param(scripted, id="scripted"),
+    pytest.param(remote_scripted, id="remote"),
+    pytest.param(llama, id="llama", marks=pytest.mark.model),
+    pytest.param(remote_llama, id="remote-llama", marks=pytest.mark.model),
+]
+if PYTHON in os.environ:
+    minutes = pytest.mark.timeout(900)
+    ENGINES.append(pytest.param(real_vllm, id="vllm", marks=[pytest.mark.model, minutes]))
+
+
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[TextEngine]:
     with request.param() as made:
         yield made
 
 
-def generate(engine: TextEngine, prompt: str = PROMPT, **sampling: Any) -> list[Piece]:
+def generate(engine: TextEngine, prompt: Prompt = PROMPT, **sampling: Any) -> list[Piece]:
     async def collect() -> list[Piece]:
         async with aclosing(engine.generate(prompt, Sampling(**sampling))) as pieces:
             return [piece async for piece in pieces]
@@ -220,6 +284,111 @@ def test_generations_at_the_same_time_do_not_mix(engine: TextEngine) -> None:
         return await asyncio.gather(*(one() for _ in range(3)))
 
     assert asyncio.run(several()) == [wanted] * 3
+
+
+def test_a_seed_repeats_a_sampled_reply(engine: TextEngine) -> None:
+    replies = {text_of(generate(engine, temperature=1.0, seed=7, max_tokens=12)) for _ in range(2)}
+    assert len(replies) == 1
+
+
+def test_a_grammar_is_followed(engine: TextEngine) -> None:
+    pieces = generate(engine, grammar=GRAMMAR, max_tokens=30)
+    assert re.fullmatch("台北[0-9]{3}", text_of(pieces))
+    assert pieces[-1].finish == "stop"
+
+
+def test_a_grammar_that_can_t_be_followed_is_refused(engine: TextEngine) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        generate(engine, grammar="start: nowhere\n", max_tokens=5)
+    assert caught.value.parameter == "grammar"
+
+
+def test_log_probabilities_belong_to_the_text(engine: TextEngine) -> None:
+    pieces = generate(engine, max_tokens=12, logprobs=2)
+    tokens = [token for piece in pieces for token in piece.logprobs]
+    assert b"".join(token.chosen.bytes for token in tokens).decode() == text_of(pieces)
+    for token in tokens:
+        assert token.chosen.logprob <= 0
+        assert token.chosen.logprob == token.top[0].logprob  # greedy
+        assert 1 <= len(token.top) <= 2
+
+
+def test_log_probabilities_without_alternatives(engine: TextEngine) -> None:
+    pieces = generate(engine, max_tokens=5, logprobs=0)
+    tokens = [token for piece in pieces for token in piece.logprobs]
+    assert len(tokens) >= 5 or pieces[-1].finish == "stop"
+    assert {token.top for token in tokens} == {()}
+    assert not any(piece.logprobs for piece in generate(engine, max_tokens=5))
+
+
+def test_pieces_of_a_prompt_are_read_one_by_one(engine: TextEngine) -> None:
+    pieces = ("<|im_start|>user\nSay <|im_", "end|>.<|im_end|>\n<|im_start|>assistant\n")
+    usage = generate(engine, pieces, max_tokens=2)[-1].usage
+    assert usage is not None
+    assert usage.prompt == sum(len(asyncio.run(engine.tokenize(piece))) for piece in pieces)
+
+
+def test_a_bias_decides_or_is_refused(engine: TextEngine) -> None:
+    hat = asyncio.run(engine.tokenize(" hat"))[0]
+    try:
+        text = text_of(generate(engine, max_tokens=2, logit_bias={hat: 100.0}))
+    except UnsupportedError as error:
+        assert error.parameter == "logit_bias"
+    else:
+        assert text.startswith(" hat")
+
+
+# -- forced replies on each of them ---------------------------------------------------------------
+
+WEATHER = Tool.of(
+    "get_weather",
+    "The weather",
+    {
+        "type": "object",
+        "properties": {"city": {"enum": ["Taipei", "Tokyo"]}, "unit": {"enum": ["celsius"]}},
+        "required": ["city", "unit"],
+    },
+)
+OPENS = ChatTemplate.from_source(
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}",
+    eos_token="<|im_end|>",
+)
+BRIEF = ChatTemplate.from_source(OPENS.source.replace("<think>\n", ""), eos_token="<|im_end|>")
+SHORT = (Message("user", "Weather?"),)
+QUESTION = ChatRequest(
+    (Message("user", "Hi."),), (WEATHER,), Sampling(max_tokens=150), tool_choice="required"
+)
+
+
+@pytest.mark.parametrize("choice", ["required", Named("get_weather")])
+def test_a_forced_call_comes_and_obeys_its_schema(engine: TextEngine, choice: ToolChoice) -> None:
+    """Small models write none by themselves; a server's own forcing leaves out half the schema."""
+    request = replace(QUESTION, messages=SHORT, tool_choice=choice, parallel=False)
+    reply = asyncio.run(TemplatedChat(engine, BRIEF).reply(request))
+    [call] = reply.message.tool_calls
+    assert call.name == "get_weather"
+    assert set(json.loads(call.arguments)) == {"city", "unit"}
+    assert (reply.finish, reply.defects) == ("tool_calls", ())
+
+
+def test_thoughts_come_before_a_forced_call_and_leave_room_for_it(engine: TextEngine) -> None:
+    reply = asyncio.run(TemplatedChat(engine, OPENS).reply(replace(QUESTION, parallel=False)))
+    assert reply.finish == "tool_calls"
+    assert reply.message.reasoning
+    assert len(reply.message.tool_calls) == 1
+
+
+def test_a_schema_is_obeyed(engine: TextEngine) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 8}},
+        "required": ["city"],
+    }
+    request = replace(QUESTION, tools=(), tool_choice="auto", json_schema=schema)
+    reply = asyncio.run(TemplatedChat(engine, BRIEF).reply(request))
+    assert set(json.loads(reply.message.content)) == {"city"}
+    assert reply.finish == "stop"
 
 
 # -- chat models -----------------------------------------------------------------------------

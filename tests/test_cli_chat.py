@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
-from formosa.chat.message import Message
-from formosa.chat.template import ChatTemplate
 from formosa.cli.main import cli
-from formosa.cli.output import Output
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
-from formosa.errors import DataError, EngineError, MessageError, UserError
+from formosa.errors import DataError, EngineError, UserError
 
 TOOLS = """
 from formosa import tool
@@ -244,145 +238,3 @@ def test_input_that_is_no_text_is_a_sentence(scripted: Callable[..., Opened]) ->
     scripted("never")
     result = CliRunner().invoke(cli, ["chat", "m"], input=b"\xff\xfe\n")
     assert isinstance(result.exception, DataError)
-
-
-# -- the format, both ways ------------------------------------------------------------------------
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-CONVERSATION: dict[str, Any] = {
-    "messages": [{"role": "user", "content": "嗨"}, {"role": "assistant", "content": "你好"}],
-    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
-}
-
-
-def saved(folder: Path, value: Any) -> str:
-    path = folder / "row.json"
-    path.write_text(json.dumps(value), encoding="utf-8")
-    return str(path)
-
-
-def test_render_prints_the_text_byte_for_byte_and_says_what_is_trained(tmp_path: Path) -> None:
-    messages = [
-        {"role": "user", "content": "[bold]嗨[/]\n" + "長" * 300},
-        {"role": "assistant", "content": "你好"},
-    ]
-    result = CliRunner().invoke(cli, ["chat", "render", saved(tmp_path, messages)])
-    before = "<|im_start|>user\n[bold]嗨[/]\n" + "長" * 300 + "<|im_end|>\n<|im_start|>assistant\n"
-    assert result.stdout_bytes.decode() == before + "你好<|im_end|>\n"
-    start = len(before)
-    assert f"trained: 12 of {start + 13} characters; spans: {start}–{start + 12}" in result.stderr
-
-
-@pytest.mark.parametrize("family", ["chatml", "llama3", "gemma"])
-def test_render_gives_the_renderers_text_and_spans_as_json(tmp_path: Path, family: str) -> None:
-    result = invoke("render", saved(tmp_path, CONVERSATION), "--template", family, "--json")
-    value = json.loads(result.stdout)
-    assert '{"type": "function"' in value["text"]
-    ((start, end),) = value["spans"]
-    template = ChatTemplate.formosa(family)
-    assert value["text"][start:end] == "你好" + template.stop
-    assert value["template_sha256"] == template.sha256
-
-
-def test_render_can_end_where_the_model_begins(tmp_path: Path) -> None:
-    messages = [{"role": "user", "content": "嗨"}]
-    result = invoke("render", "-", "--prompt", given=json.dumps(messages))
-    assert result.stdout.endswith("<|im_start|>assistant\n")
-    assert "spans: none" in result.stderr
-
-
-def test_render_takes_a_template_of_someone_else(tmp_path: Path) -> None:
-    path = tmp_path / "t.jinja"
-    path.write_text("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}", "utf-8")
-    result = invoke("render", saved(tmp_path, CONVERSATION), "--template", str(path))
-    assert result.stdout == "[user]嗨[assistant]你好"
-
-
-def test_render_shows_trained_text_green_on_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from formosa.cli.chat_format import _show_rendered
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
-    message = Message("assistant", "你好")
-    _show_rendered(Output(), ChatTemplate.formosa().render([message]))
-    assert click.style("你好<|im_end|>", fg="green") in terminal.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("text", "error", "problem"),
-    [
-        ("{", DataError, "is not JSON"),
-        ("3", DataError, "holds no conversation"),
-        ('{"messages": {}}', DataError, "holds no conversation"),
-        ('{"messages": [], "tools": {"a": 1}}', DataError, "holds no conversation"),
-        ('[{"role": "robot", "content": ""}]', MessageError, r"messages\[0\].role"),
-        ('{"messages": [], "tools": [{}]}', MessageError, r"tools\[0\].name"),
-        ("[" * 100_000, DataError, "is not JSON"),
-    ],
-)
-def test_render_refuses_what_is_no_conversation(
-    text: str, error: type[Exception], problem: str
-) -> None:
-    result = invoke("render", "-", given=text)
-    with pytest.raises(error, match=problem):
-        raise result.exception or AssertionError(result.output)
-
-
-def test_an_unknown_template_names_the_known_ones(tmp_path: Path) -> None:
-    result = invoke("render", saved(tmp_path, []), "--template", "qwen")
-    assert isinstance(result.exception, UserError)
-    assert "chatml, llama3, gemma" in result.exception.hint
-
-
-def test_a_file_that_is_missing_or_no_text_is_a_sentence(tmp_path: Path) -> None:
-    missing = invoke("parse", str(tmp_path / "none"))
-    assert isinstance(missing.exception, UserError)
-    assert "No such file" in missing.exception.message
-    binary = tmp_path / "binary"
-    binary.write_bytes(b"\xff\xfe")
-    assert isinstance(invoke("parse", str(binary)).exception, DataError)
-
-
-def test_parse_prints_the_message_and_the_defects(tmp_path: Path) -> None:
-    broken = '<tool_call>{"name": </tool_call>'
-    result = invoke("parse", "-", given=f"<think>\n想\n</think>\n\n{WEATHER}\n{broken}")
-    value = json.loads(result.stdout)
-    assert value["message"]["reasoning_content"] == "想"
-    (call,) = value["message"]["tool_calls"]
-    assert call["function"] == {"name": "get_weather", "arguments": '{"location": "台北"}'}
-    assert value["message"]["content"].strip() == broken
-    assert value["defects"][0]["text"] == broken
-    assert "defect: " in result.stderr
-
-
-def test_parse_keeps_every_character_of_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "reply.txt"
-    path.write_bytes("一\r\n二\n".encode())
-    value = json.loads(invoke("parse", str(path), "--json").stdout)
-    assert value["message"]["content"] == "一\r\n二\n"
-
-
-def test_parse_can_begin_inside_a_think_block() -> None:
-    value = json.loads(invoke("parse", "-", "--reasoning-open", given="想\n</think>\n\n答").stdout)
-    assert (value["message"]["reasoning_content"], value["message"]["content"]) == ("想", "答")
-
-
-def test_parse_reads_what_render_wrote(tmp_path: Path) -> None:
-    message = {
-        "role": "assistant",
-        "content": "我查",
-        "tool_calls": [
-            {"id": "call_0", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-        ],
-    }
-    rendered = json.loads(invoke("render", saved(tmp_path, [message]), "--json").stdout)
-    ((start, end),) = rendered["spans"]
-    reply = rendered["text"][start:end].removesuffix("<|im_end|>")
-    assert json.loads(invoke("parse", "-", given=reply).stdout)["message"] == message

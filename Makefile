@@ -2,6 +2,7 @@
 #
 #   make demo    the whole life of a small model: data, training, GGUF, serving, evaluation, card
 #   make test    every test, on real engines and the embedded model
+#   make test-vllm   the engines' contract on a real vLLM, in an environment of its own (some GB)
 #   make lint    ruff and mypy --strict
 #   make bench   the speed tables of benchmarks/
 
@@ -10,18 +11,25 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# On a machine with a GPU: make test-vllm VLLM=vllm
+VLLM ?= --no-deps --requirement tests/vllm/requirements.txt
+VLLM_INSTALLED := .venv-vllm/.installed
 
 # llama.cpp and torch share two cores here: waiting threads must sleep, not spin.
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-vllm lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/formosa run recipes/mini.yaml
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+test-vllm: $(INSTALLED) $(VLLM_INSTALLED)
+	FORMOSA_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python \
+		$(BIN)/python -m pytest tests/test_engines_vllm.py tests/test_engines_contract.py -k vllm
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -38,5 +46,12 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[train,llama,dev]'
 	touch $(INSTALLED)
 
+# vLLM pins its own torch and a hundred other packages: apart from ours.
+$(VLLM_INSTALLED): tests/vllm/requirements.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet '$(TORCH)'
+	.venv-vllm/bin/python -m pip install --quiet $(VLLM)
+	touch $(VLLM_INSTALLED)
+
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

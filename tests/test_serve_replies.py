@@ -31,7 +31,7 @@ from formosa.engines.protocol import (
 )
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
-from formosa.errors import BusyError, EngineError, UnsupportedError, UserError
+from formosa.errors import BusyError, EngineError, MessageError, UnsupportedError, UserError
 from formosa.files import read_jsonl, sha256_text
 from formosa.serve.app import create_app
 from formosa.serve.logprobs import chat_logprobs, text_logprobs
@@ -282,6 +282,30 @@ def test_what_an_engine_cannot_honour_is_a_bad_request(stream: bool) -> None:
     error = answer.json()["error"]
     assert answer.status_code == 400
     assert (error["param"], error["code"]) == ("logit_bias", "unsupported_parameter")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "param"),
+    [
+        ("response_format", MessageError("json_schema.type", "is wrong"),
+         "response_format.json_schema.schema.type"),
+        ("structured_outputs", MessageError("json_schema.a[0]", "is wrong"),
+         "structured_outputs.json.a[0]"),
+        ("structured_outputs", UnsupportedError("grammar", "is wrong"), "structured_outputs"),
+        ("response_format", UnsupportedError("grammar", "is wrong"), "response_format"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_shape_has_the_path_of_the_clients_field(
+    fields: str, error: Exception, param: str
+) -> None:
+    shapes: dict[str, Any] = {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}},
+        "structured_outputs": {"json": {}},
+    }
+    answer = Client(Bare(error)).post(**{fields: shapes[fields]})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+    assert answer.json()["error"]["message"] == f"{param}: is wrong"
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -31,7 +31,7 @@ from starlette.routing import Route
 
 from formosa.chat.parser import Defect
 from formosa.engines.protocol import ChatEvent, ChatModel, ChatReply, Finished, Piece, Usage
-from formosa.errors import EngineError, FormosaError, UnsupportedError
+from formosa.errors import EngineError, FormosaError, MessageError, UnsupportedError
 from formosa.serve.chat import ChatBody
 from formosa.serve.completions import TextAnswer, TextBody
 from formosa.serve.connection import KeyCheck, event_stream, read_json, unless_gone
@@ -151,15 +151,18 @@ class Gateway:
         replies: dict[int, ChatReply] = {}
 
         async def noted() -> AsyncGenerator[tuple[int, ChatEvent], None]:
-            async with aclosing(events):
-                async for index, event in events:
-                    if isinstance(event, Finished):
-                        replies[index] = event.reply
-                        if self._record is not None:
-                            self._record.chat(
-                                answer.id, index, served, requests[index], event.reply
-                            )
-                    yield index, event
+            try:
+                async with aclosing(events):
+                    async for index, event in events:
+                        if isinstance(event, Finished):
+                            replies[index] = event.reply
+                            if self._record is not None:
+                                self._record.chat(
+                                    answer.id, index, served, requests[index], event.reply
+                                )
+                        yield index, event
+            except (MessageError, UnsupportedError) as error:
+                raise asked.in_its_words(error) from error
 
         async def stream(
             events: AsyncGenerator[tuple[int, ChatEvent], None],

@@ -20,7 +20,16 @@ from formosa.chat.message import Tool
 from formosa.engines.protocol import ChatRequest, ModelInfo, Named, Sampling, ToolChoice
 from formosa.errors import MessageError, UnsupportedError
 from formosa.serve.history import read_messages
-from formosa.serve.protocol import SamplingBody, TopLogprobs, Whole, only, refused, seed_of
+from formosa.serve.protocol import (
+    RequestError,
+    SamplingBody,
+    TopLogprobs,
+    Whole,
+    only,
+    refused,
+    request_error,
+    seed_of,
+)
 from formosa.serve.structured import Shape, read_shape
 
 RESERVED = frozenset(
@@ -85,6 +94,27 @@ class ChatBody(SamplingBody):
             )
             for index in range(self.n or 1)
         ]
+
+    def in_its_words(self, error: MessageError | UnsupportedError) -> RequestError:
+        """What an engine or a grammar says of a request, with the path of the client's own field.
+
+        Engines know schemas and grammars, and not which field they came from.
+        """
+        answer = request_error(error)
+        path = answer.param or ""
+        word = re.split(r"[.\[]", path, maxsplit=1)[0]
+        rest = path.removeprefix(word)
+        if word not in ("json_schema", "grammar"):
+            return answer
+        field = "structured_outputs"
+        if self.structured_outputs is None:
+            field = "response_format" + (".json_schema.schema" if word == "json_schema" else "")
+        elif word == "json_schema":
+            field += ".json"
+        text = str(answer).removeprefix(path)
+        return RequestError(
+            answer.status, f"{field}{rest}{text}", param=field + rest, code=answer.code
+        )
 
     def _tools(self) -> tuple[Tool, ...]:
         tools = [Tool.from_openai(value, f"tools[{i}]") for i, value in enumerate(self.tools or ())]

@@ -133,11 +133,8 @@ def _judged(
 
 
 def reply_result(server: Server, steering: Steering, vector: Vector, *, splits: bool) -> Result:
-    """What the server makes of one scripted reply.
-
-    Args:
-        splits: whether it separates reasoning; if not, replies with thoughts are not judged.
-    """
+    """What the server makes of one scripted reply. `splits` says whether it separates reasoning:
+    if it does not, replies with thoughts are not judged."""
     if not splits and (vector.thinks or vector.opened or "<think>" in vector.text):
         return unjudged(vector, "the server does not separate reasoning")
     try:

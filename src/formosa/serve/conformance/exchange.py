@@ -103,7 +103,7 @@ class Streamed:
         return found[-1] if found else None
 
     def deltas(self, choice: int = 0) -> list[Mapping[str, Any]]:
-        found = []
+        found: list[Mapping[str, Any]] = []
         for chunk in self.chunks:
             for value in _objects(chunk.get("choices")):
                 delta = value.get("delta")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from typing import Any
 
 import httpx2
 
@@ -39,9 +40,12 @@ def _leave(server: Server, *, stream: bool) -> str:
     before = _short(server, server.timeout)
     tokens = min(LONG, (context_length(server) or 2 * LONG) // 2)
     ended: list[str] = []
+    endless: dict[str, Any] = {"ignore_eos": True}  # vLLM and llama.cpp know it
+    if server.ask(max_tokens=1, **endless).status != 200:
+        endless = {}
 
     def ask() -> None:
-        body = server.body(messages=COUNT, max_tokens=tokens, stream=stream)
+        body = server.body(messages=COUNT, max_tokens=tokens, stream=stream, **endless)
         left = time.monotonic() + STAY
         # The connection is closed by a time-out where nothing comes, and by leaving otherwise.
         limit = httpx2.Timeout(STAY, connect=10.0)
@@ -50,7 +54,7 @@ def _leave(server: Server, *, stream: bool) -> str:
             contextlib.closing(server.new_client()) as client,
             client.stream("POST", "/chat/completions", json=body, timeout=limit) as response,
         ):
-            for _ in response.iter_raw():
+            for _ in response.iter_bytes():
                 if response.status_code == 200 and time.monotonic() > left:
                     return
             ended.append(str(response.status_code))

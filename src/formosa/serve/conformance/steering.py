@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from formosa.serve.conformance.exchange import Server
-from formosa.serve.conformance.parrot import Parrot
+from formosa.serve.conformance.parrot import OPEN_THINKING, Parrot
 from formosa.serve.conformance.vectors import PROBE_TEXT, Vector, vectors
 
 LONGEST = 700  # tokens, more than any scripted reply has
@@ -38,6 +38,7 @@ class Choice:
         self.name = "guided_choice" if old else "structured_outputs.choice"
         self._server = server
         self._old = old
+        self._opens: bool | None = None  # whether the prompt can open a think block; not known yet
 
     def _guided(self, text: str) -> dict[str, Any]:
         if self._old:
@@ -45,9 +46,11 @@ class Choice:
         return {"structured_outputs": {"choice": [text]}}
 
     def fields(self, vector: Vector) -> dict[str, Any] | str:
-        if vector.opened:
-            return "the prompt can't be made to open a think block"
         fields = self._guided(vector.text)
+        if vector.opened:
+            if not self._can_open():
+                return "the prompt can't be made to open a think block"
+            fields["chat_template_kwargs"] = {OPEN_THINKING: True}
         if not vector.cut:
             return {**fields, "max_tokens": LONGEST}
         # How many tokens it has: as many as fit before the one that ends the turn.
@@ -62,6 +65,17 @@ class Choice:
             if said.finish == "length" and everything.strip()[-5:] == vector.text.strip()[-5:]:
                 return {**fields, "max_tokens": tokens}
         return "the reply can't be cut at the end of the text"
+
+    def _can_open(self) -> bool:
+        """Whether the template knows the parrot's variable: then the prompt is longer with it."""
+        if self._opens is None:
+            lengths = []
+            for opened in (False, True):
+                extra = {"chat_template_kwargs": {OPEN_THINKING: opened}}
+                usage = self._server.ask(**extra, max_tokens=1).fields.get("usage")
+                lengths.append(usage.get("prompt_tokens") if isinstance(usage, dict) else None)
+            self._opens = lengths[0] != lengths[1]
+        return self._opens
 
     def was_said(self, vector: Vector, finish: str | None, tokens: int | None) -> bool:
         return vector.cut or tokens is None or tokens < LONGEST

@@ -1,0 +1,104 @@
+"""The model that says given words: on the real engine, alone and behind our server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formosa.chat.template import ChatTemplate
+from formosa.engines.llama import LlamaEngine
+from formosa.engines.templated import TemplatedChat
+from formosa.errors import UserError
+from formosa.serve.conformance.check import run_check
+from formosa.serve.conformance.exchange import Server
+from formosa.serve.conformance.parrot import END, Parrot, template
+from formosa.serve.conformance.steering import find_steering, suite_parrot
+from formosa.serve.conformance.vectors import vectors
+from formosa.serve.run import serving
+
+
+def spelled(parrot: Parrot, text: str) -> str:
+    """What the pieces of a line say together."""
+    from formosa.serve.conformance.parrot import _byte_letters
+
+    letters = {letter: byte for byte, letter in enumerate(_byte_letters())}
+    joined = "".join(parrot.tokens[id] for id in parrot.lines[text].ids)
+    return bytes(letters[letter] for letter in joined).decode()
+
+
+def test_all_scripted_replies_are_cut_into_pieces_of_their_own() -> None:
+    parrot = suite_parrot()
+    assert len(set(parrot.tokens)) == len(parrot.tokens)
+    for vector in vectors():
+        assert spelled(parrot, vector.text) == vector.text
+        assert len(parrot.lines[vector.text].ids) >= 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(min_size=2, max_size=40), min_size=1, max_size=6, unique=True))
+def test_any_texts_can_be_said_or_are_refused(texts: list[str]) -> None:
+    try:
+        parrot = Parrot(texts)
+    except UserError:
+        return  # two texts that no cutting tells apart, such as "aa" beside "aaa"
+    for text in texts:
+        assert spelled(parrot, text) == text
+        assert END not in parrot.lines[text].ids
+
+
+def test_what_a_client_computes_is_what_was_written() -> None:
+    """`serve check` knows the ids without the file."""
+    assert suite_parrot().tokens == suite_parrot().tokens
+    first, second = suite_parrot().weights(), suite_parrot().weights()
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaEngine]:
+    path = suite_parrot().write_gguf(tmp_path_factory.mktemp("parrot") / "parrot.gguf")
+    made = LlamaEngine(path, name="parrot", context=4096, slots=2, threads=1)
+    yield made
+    asyncio.run(made.aclose())
+
+
+@pytest.fixture(scope="module")
+def url(engine: LlamaEngine) -> Iterator[str]:
+    chat = TemplatedChat(engine, ChatTemplate.from_source(template(), eos_token="<|im_end|>"))
+    with serving({"parrot": chat}) as address:
+        yield address
+
+
+def test_our_server_over_llama_cpp_is_right_on_every_scripted_reply(url: str) -> None:
+    report = run_check(url, only=["vectors"])
+    assert report.steering
+    wrong = {r.id: (r.verdict, r.evidence) for r in report.results if r.verdict != "pass"}
+    assert wrong == {}
+
+
+def test_another_model_can_t_be_steered_by_the_parrot(tmp_path: Path) -> None:
+    other = Parrot(["something else"]).write_gguf(tmp_path / "other.gguf")
+    engine = LlamaEngine(other, name="other", context=1024, threads=1)
+    chat = TemplatedChat(engine, ChatTemplate.formosa("chatml"))
+    with serving({"other": chat}) as address:
+        server = Server(address, "other")
+        way = find_steering(server)
+        assert way is None or way.name != "parrot"
+        server.close()
+    asyncio.run(chat.aclose())
+
+
+def test_the_checkpoint_folder_holds_the_same_vocabulary(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    parrot = Parrot(["<think>一二</think>三四五", "六七八"])
+    folder = parrot.write_checkpoint(tmp_path / "parrot")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    for text, line in parrot.lines.items():
+        assert tokenizer.decode(list(line.ids), skip_special_tokens=False) == text
+    prompt = "<|im_start|>user\n您好<|im_end|>"
+    assert tokenizer.decode(tokenizer.encode(prompt).ids, skip_special_tokens=False) == prompt

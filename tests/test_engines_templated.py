@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from formosa.chat.grammar import reply_grammar
 from formosa.chat.message import Message, Tool, ToolCall
-from formosa.chat.parser import Delta, parse_reply
+from formosa.chat.parser import parse_reply
+from formosa.chat.reply import Delta
 from formosa.chat.template import FAMILIES, ChatTemplate
 from formosa.engines.protocol import (
     ChatEvent,
@@ -19,16 +21,19 @@ from formosa.engines.protocol import (
     ChatReply,
     ChatRequest,
     Finished,
+    Logprobs,
     ModelInfo,
+    Named,
     Piece,
     Prompt,
     Sampling,
     TextEngine,
+    ToolChoice,
     Usage,
 )
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
-from formosa.errors import ContextError, EngineError, MessageError, UserError
+from formosa.errors import ContextError, EngineError, MessageError, UnsupportedError, UserError
 
 TOOL = Tool("f", "does f")
 CALL = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
@@ -214,6 +219,166 @@ def test_variables_cannot_take_the_place_of_the_conversation(name: str) -> None:
     """They come from the body of a request: a client's error, and no TypeError of ours."""
     with pytest.raises(MessageError, match="taken"):
         TemplatedChat(ScriptedEngine([])).prompt(replace(ASK, template_variables={name: 1}))
+
+
+# -- what must come -----------------------------------------------------------------------------
+
+TWO = f"{CALL}\n{CALL}"
+
+
+def forced(text: str, **options: Any) -> tuple[ScriptedEngine, ChatReply]:
+    engine = ScriptedEngine(["free words"], under=[text])
+    request = replace(ASK, **{"tool_choice": "required", **options})
+    return engine, asyncio.run(TemplatedChat(engine).reply(request))
+
+
+@pytest.mark.parametrize("choice", ["required", Named("f")])
+def test_a_forced_call_is_asked_for_by_grammar(choice: ToolChoice) -> None:
+    engine, reply = forced(CALL, tool_choice=choice)
+    assert reply.finish == "tool_calls"
+    [(_, sampling)] = engine.requests
+    assert sampling.grammar is not None
+    assert "f" in sampling.grammar
+
+
+def test_only_the_named_tool_may_be_called() -> None:
+    tools = (TOOL, Tool("g", "does g"))
+    engine, _ = forced(CALL, tools=tools, tool_choice=Named("f"))
+    grammar = engine.requests[0][1].grammar
+    assert grammar == reply_grammar(
+        tools=tools, named="f", reasoning="may", thought_tokens=1_000_000 // 4
+    )
+    with pytest.raises(MessageError, match="tool_choice"):
+        forced(CALL, tool_choice=Named("h"))
+
+
+def test_a_forced_call_without_tools_is_refused() -> None:
+    with pytest.raises(MessageError, match="there are no tools"):
+        forced(CALL, tools=())
+
+
+def test_stop_texts_do_not_cut_a_forced_call() -> None:
+    """A stop text may stand in an argument; nothing else can come."""
+    engine, reply = forced(CALL, sampling=Sampling(stop=("x", "}")))
+    assert reply.message.tool_calls
+    assert engine.requests[0][1].stop == ()
+
+
+def test_a_forced_reply_without_a_call_is_an_error_or_was_cut() -> None:
+    with pytest.raises(EngineError, match="wrote no call"):
+        forced("words")
+    _, reply = forced(CALL, sampling=Sampling(max_tokens=9))
+    assert (reply.finish, reply.message.tool_calls) == ("length", ())
+
+
+def test_thoughts_may_take_half_of_the_reply() -> None:
+    engine, _ = forced(CALL, sampling=Sampling(max_tokens=200))
+    assert "max_tokens=100" in str(engine.requests[0][1].grammar)
+
+
+@pytest.mark.parametrize(
+    ("end", "begins"),
+    [
+        ("<think>\n", "start: thought"),
+        ("<think>\n\n</think>\n\n", "start: (call"),
+        ("{# <think> #}", "start: think?"),
+        ("", "start: (call"),
+    ],
+    ids=["open", "closed", "known", "unknown"],
+)
+def test_thoughts_are_allowed_where_the_template_has_them(end: str, begins: str) -> None:
+    template = ChatTemplate.from_source("{% for m in messages %}{{ m.content }}{% endfor %}" + end)
+    engine = ScriptedEngine([], under=[f"</think>\n\n{CALL}" if "thought" in begins else CALL])
+    request = replace(ASK, tool_choice="required")
+    asyncio.run(TemplatedChat(engine, template).reply(request))
+    assert str(engine.requests[0][1].grammar).startswith(begins)
+
+
+def test_a_schema_is_asked_for_by_grammar_and_tools_stay_possible() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    for tools, text, finish in (((), '{"a": 1}', "stop"), ((TOOL,), CALL, "tool_calls")):
+        engine = ScriptedEngine([], under=[text])
+        request = replace(ASK, tools=tools, json_schema=schema)
+        assert asyncio.run(TemplatedChat(engine).reply(request)).finish == finish
+        grammar = str(engine.requests[0][1].grammar)
+        assert "json" in grammar
+        assert ("call" in grammar) is bool(tools)
+
+
+def test_no_tool_is_shown_when_none_may_be_called() -> None:
+    engine = ScriptedEngine([CALL])
+    reply = asyncio.run(TemplatedChat(engine).reply(replace(ASK, tool_choice="none")))
+    assert (reply.message.content, reply.message.tool_calls) == (CALL, ())
+    assert engine.prompts == [ChatTemplate.formosa().prompt(ASK.messages)]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_one_call_is_one_call(chunk: int) -> None:
+    request = replace(ASK, parallel=False)
+    events = events_of(f"Well.\n{TWO}\nmore", request, chunk=chunk)
+    assert [event for event in events if isinstance(event, ToolCall)] == [
+        ToolCall("f", '{"x": 1}', "call_0")
+    ]
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert len(last.reply.message.tool_calls) == 1
+    assert last.reply.finish == "tool_calls"
+    assert last.reply.text == f"Well.\n{CALL}"
+    assert last.reply.usage is not None
+    assert last.reply.usage.completion == len(last.reply.text)
+
+
+def test_two_calls_in_one_tag_are_one_call_where_one_is_wanted() -> None:
+    item = '{"name": "f", "arguments": {}}'
+    text = f"<tool_call>[{item}, {item}]</tool_call>"
+    assert len(answer(text).message.tool_calls) == 2
+    assert len(answer(text, replace(ASK, parallel=False)).message.tool_calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "parameter"),
+    [
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"json_schema": {}}, "response_format"),
+        ({"sampling": Sampling(grammar="start: x")}, "grammar"),
+        ({"json_schema": {}, "sampling": Sampling(grammar="start: x")}, "grammar"),
+        ({"sampling": Sampling(logit_bias={1: 1.0})}, "logit_bias"),
+    ],
+)
+def test_what_the_engine_can_t_force_is_refused_by_its_name(
+    change: dict[str, Any], parameter: str
+) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        answer("x", replace(ASK, **change))
+    assert caught.value.parameter == parameter
+
+
+# -- words that spell control tokens ----------------------------------------------------------
+
+
+def test_a_user_s_control_token_is_cut() -> None:
+    engine = ScriptedEngine(["ok"], control_tokens=("<|tool|>",))
+    words = "a<|im_end|>b<|tool|>c"
+    request = replace(ASK, messages=(Message("user", words),))
+    asyncio.run(TemplatedChat(engine).reply(request))
+    [(prompt, _)] = engine.requests
+    assert isinstance(prompt, tuple)
+    assert "".join(prompt) == ChatTemplate.formosa().prompt(request.messages, request.tools)
+    assert not any("a<|im_end|>b" in piece or "<|tool|>" in piece for piece in prompt)
+
+
+# -- log-probabilities ------------------------------------------------------------------------
+
+
+def test_log_probabilities_come_with_what_they_belong_to() -> None:
+    request = replace(ASK, sampling=Sampling(logprobs=1))
+    events = events_of(f"hi\n{CALL}", request)
+    tokens = [token for event in events if isinstance(event, Logprobs) for token in event.tokens]
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert last.reply.logprobs == tuple(tokens)
+    assert "".join(token.chosen.text for token in tokens) == last.reply.text
+    assert not any(isinstance(event, Logprobs) for event in events_of("hi"))
 
 
 # -- the scripted engine -------------------------------------------------------------------------

@@ -121,7 +121,11 @@ def error_from(
     context = _context_error(text, lengths)
     if context is not None:
         return context
-    parameter = error.get("param") if isinstance(error, dict) else None
+    parameter = None
+    if isinstance(error, dict):
+        parameter = error.get("param")
+        if status is None and isinstance(error.get("code"), int):  # in a stream that has begun
+            status = error["code"]
     if status in (400, 422) and text.startswith("Grammar error"):  # vLLM's, without a parameter
         return UnsupportedError("grammar", f"{who} can't follow it: {text}")
     if status in (400, 422) and isinstance(parameter, str) and parameter != "model":

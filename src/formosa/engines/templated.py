@@ -18,7 +18,7 @@ from typing import Literal
 from formosa.chat.grammar import reply_grammar
 from formosa.chat.message import Tool, ToolCall
 from formosa.chat.parser import ReplyParser
-from formosa.chat.tags import END_THINK
+from formosa.chat.tags import END_CALL, END_THINK
 from formosa.chat.template import ChatTemplate, opens_reasoning
 from formosa.engines.protocol import (
     ChatEvent,
@@ -123,6 +123,7 @@ class TemplatedChat:
         finish: FinishReason | None = None
         usage = None
         called = False
+        rest = _AfterCall()
         async with aclosing(self._generate(prompt, sampling, request)) as pieces:
             async for piece in pieces:
                 for chunk in piece.text if one_only else (piece.text,):
@@ -131,14 +132,14 @@ class TemplatedChat:
                         if not (called and one_only):
                             yield event
                         called = called or isinstance(event, ToolCall)
-                    if called and one_only:
+                    if called and one_only and rest.ends(chunk):
                         break
                 if piece.logprobs:
                     tokens.extend(piece.logprobs)
                     yield Logprobs(piece.logprobs)
                 if piece.finish:
                     finish, usage = piece.finish, piece.usage
-                elif called and one_only:  # the model need not write what nobody wants
+                elif rest.ended:  # the model need not write what nobody wants
                     finish = "stop"
                     break
         if finish is None:
@@ -188,6 +189,21 @@ class TemplatedChat:
 
     async def aclose(self) -> None:
         await self.engine.aclose()
+
+
+class _AfterCall:
+    """What follows the only call that is wanted: its closing tag, and then nothing."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self.ended = False
+
+    def ends(self, character: str) -> bool:
+        self._text = (self._text + character).lstrip()
+        # The first character is the call's own last brace.
+        tag = self._text.removeprefix("}").lstrip()
+        self.ended = tag == END_CALL or not END_CALL.startswith(tag)
+        return self.ended
 
 
 def _shown(request: ChatRequest) -> tuple[Tool, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -12,13 +13,33 @@ import pytest
 import stamina
 
 from formosa.chat.message import Message, Tool, ToolCall
-from formosa.chat.parser import Delta
-from formosa.engines.endpoint import wait_before_again
+from formosa.chat.reply import Delta
+from formosa.engines.dialect import grammar_fields
+from formosa.engines.endpoint import Server, wait_before_again
 from formosa.engines.http import error_from
-from formosa.engines.protocol import ChatEvent, ChatRequest, Finished, Piece, Sampling, Usage
+from formosa.engines.protocol import (
+    ChatEvent,
+    ChatRequest,
+    Finished,
+    Logprob,
+    Logprobs,
+    Named,
+    Piece,
+    Sampling,
+    TokenLogprob,
+    Usage,
+)
 from formosa.engines.remote import RemoteText
 from formosa.engines.remote_chat import RemoteChat
-from formosa.errors import ContextError, EngineError, FormosaError, UserError
+from formosa.engines.vocabulary import Vocabulary
+from formosa.errors import (
+    BusyError,
+    ContextError,
+    EngineError,
+    FormosaError,
+    UnsupportedError,
+    UserError,
+)
 
 ASKED = ChatRequest((Message("user", "hi"),), sampling=Sampling(max_tokens=9))
 TOOL = Tool.of("search", "", {"type": "object"})
@@ -58,11 +79,12 @@ def streamed(model: RemoteChat, request: ChatRequest = ASKED) -> list[ChatEvent]
     return asyncio.run(collect())
 
 
-def continued(engine: RemoteText, sampling: Sampling) -> list[Piece]:
-    async def collect() -> list[Piece]:
-        return [piece async for piece in engine.generate("Once", sampling)]
+async def collected(engine: RemoteText, sampling: Sampling) -> list[Piece]:
+    return [piece async for piece in engine.generate("Once", sampling)]
 
-    return asyncio.run(collect())
+
+def continued(engine: RemoteText, sampling: Sampling) -> list[Piece]:
+    return asyncio.run(collected(engine, sampling))
 
 
 # -- chat ------------------------------------------------------------------------------------
@@ -213,6 +235,148 @@ def test_several_models_must_be_told_apart() -> None:
         asyncio.run(chat(lambda _: models, model=None).reply(ASKED))
 
 
+# -- what a request may ask for ------------------------------------------------------------------
+
+
+def asked_of(kind: str | None, answer: Any, seen: list[Any]) -> Answer:
+    """A server that says which program it is, and keeps what it was asked."""
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path
+        if path == "/v1/models":
+            return httpx2.Response(200, json={"data": [{"id": "m", "owned_by": kind}]})
+        if path == "/version":
+            return httpx2.Response(200, json={"version": "0.32.0"})
+        if path == "/tokenize":
+            return httpx2.Response(404)
+        seen.append(json.loads(request.content))
+        return answer if isinstance(answer, httpx2.Response) else answer(seen[-1])
+
+    return respond
+
+
+HI = httpx2.Response(200, json={"choices": [{"message": {"content": "hi"}}]})
+CALLED = {"id": "a", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        ({"tool_choice": "auto"}, {}),
+        ({"tool_choice": "required"}, {"tool_choice": "required"}),
+        (
+            {"tool_choice": Named("search")},
+            {"tool_choice": {"type": "function", "function": {"name": "search"}}},
+        ),
+        ({"parallel": False}, {"parallel_tool_calls": False}),
+        ({"json_schema": {}}, {"response_format": {"type": "json_object"}}),
+        (
+            {"json_schema": {"type": "object"}},
+            {"response_format": {"type": "json_schema", "json_schema": {
+                "name": "reply", "schema": {"type": "object"}, "strict": True}}},
+        ),
+        ({"sampling": Sampling(logit_bias={5: -1.0})}, {"logit_bias": {"5": -1.0}}),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_is_passed_on(change: dict[str, Any], fields: dict[str, Any]) -> None:
+    seen: list[Any] = []
+    message = {"tool_calls": [CALLED]}
+    body = httpx2.Response(200, json={"choices": [{"message": message}]})
+    request = replace(ASKED, tools=(TOOL,), sampling=Sampling())
+    asyncio.run(chat(asked_of("vllm", body, seen)).reply(replace(request, **change)))
+    known = {"model", "messages", "temperature", "tools"}
+    assert {key: value for key, value in seen[0].items() if key not in known} == fields
+    assert seen[0]["tools"] == [TOOL.to_openai()]
+
+
+def test_tools_that_may_not_be_called_are_not_shown() -> None:
+    """vLLM would put them into the prompt all the same."""
+    seen: list[Any] = []
+    request = replace(ASKED, tools=(TOOL,), tool_choice="none")
+    asyncio.run(chat(asked_of("vllm", HI, seen)).reply(request))
+    assert not {"tools", "tool_choice"} & seen[0].keys()
+
+
+def test_a_forced_call_that_did_not_come_is_an_error() -> None:
+    """vLLM says `tool_calls` and sends none; llama.cpp rambles until it is cut."""
+    for reason, raises in (("tool_calls", True), ("stop", True), ("length", False)):
+        choice = {"message": {"content": "hm"}, "finish_reason": reason}
+        body = httpx2.Response(200, json={"choices": [choice]})
+        model = chat(asked_of("vllm", body, []))
+        request = replace(ASKED, tools=(TOOL,), tool_choice="required")
+        if raises:
+            with pytest.raises(EngineError, match="sent no call"):
+                asyncio.run(model.reply(request))
+        else:
+            assert asyncio.run(model.reply(request)).finish == "length"
+
+
+def test_no_more_calls_than_were_asked_for() -> None:
+    """llama.cpp sends two under `parallel_tool_calls: false`."""
+    request = replace(ASKED, tools=(TOOL,), parallel=False)
+    body = {"choices": [{"message": {"tool_calls": [CALLED, {**CALLED, "id": "b"}]}}]}
+    reply = asyncio.run(chat(lambda _: httpx2.Response(200, json=body)).reply(request))
+    assert [call.id for call in reply.message.tool_calls] == ["a"]
+    parts = [call_piece(0, "a", "one"), call_piece(1, "b", "two"), call_piece(2, "c", "three")]
+    events = streamed(chat(lambda _: sse(*parts, delta("tool_calls"))), request)
+    assert [event.id for event in events if isinstance(event, ToolCall)] == ["a"]
+    last = events[-1]
+    assert isinstance(last, Finished)
+    assert len(last.reply.message.tool_calls) == 1
+
+
+@pytest.mark.parametrize("name", ["top_k", "min_p", "repetition_penalty"])
+def test_a_server_that_may_not_honour_a_parameter_is_not_trusted(name: str) -> None:
+    """OpenAI refuses them; Ollama answers as if they had not been there."""
+    sampling = replace(Sampling(max_tokens=2), **{name: 1})
+    for asked in (
+        lambda: chat(asked_of("library", HI, [])).reply(replace(ASKED, sampling=sampling)),
+        lambda: collected(text(asked_of(None, HI, [])), sampling),
+    ):
+        with pytest.raises(UnsupportedError) as caught:
+            asyncio.run(asked())
+        assert caught.value.parameter == name
+
+
+def test_a_chat_server_is_given_no_grammar() -> None:
+    request = replace(ASKED, sampling=Sampling(grammar="start: x"))
+    with pytest.raises(UnsupportedError, match="grammar"):
+        asyncio.run(chat(asked_of("vllm", HI, [])).reply(request))
+
+
+ENTRY = {
+    "token": "hi",
+    "logprob": -0.5,
+    "bytes": [104, 105],
+    "top_logprobs": [{"token": "hi", "logprob": -0.5, "bytes": [104, 105]}],
+}
+TOKEN = TokenLogprob("hi", -0.5, b"hi")
+
+
+def test_log_probabilities_of_a_chat_are_read_in_both_ways() -> None:
+    seen: list[Any] = []
+    request = replace(ASKED, sampling=Sampling(logprobs=1))
+    choice = {"message": {"content": "hi"}, "logprobs": {"content": [ENTRY]}}
+    whole = httpx2.Response(200, json={"choices": [choice]})
+    reply = asyncio.run(chat(asked_of("vllm", whole, seen)).reply(request))
+    assert reply.logprobs == (Logprob(TOKEN, (TOKEN,)),)
+    assert (seen[0]["logprobs"], seen[0]["top_logprobs"]) == (True, 1)
+
+    part = delta(content="hi")
+    part["choices"][0]["logprobs"] = {"content": [ENTRY]}
+    events = streamed(chat(asked_of("vllm", sse(part, delta("stop")), [])), request)
+    assert events[:2] == [Delta("content", "hi"), Logprobs(reply.logprobs)]
+
+
+def test_log_probabilities_that_did_not_come_are_refused() -> None:
+    request = replace(ASKED, sampling=Sampling(logprobs=1))
+    with pytest.raises(UnsupportedError, match="sent none"):
+        asyncio.run(chat(asked_of("vllm", HI, [])).reply(request))
+    with pytest.raises(UnsupportedError, match="sent none"):
+        silent = asked_of("vllm", sse(piece_of("a", "stop")), [])
+        continued(text(silent), Sampling(max_tokens=2, logprobs=1))
+
+
 # -- errors ----------------------------------------------------------------------------------
 
 
@@ -337,6 +501,26 @@ def test_a_server_that_stays_busy_is_an_error_with_its_words() -> None:
         asyncio.run(chat(lambda _: busy).reply(ASKED))
 
 
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7), ("0", 0), (None, 1), ("soon", 1)])
+def test_a_server_that_stays_busy_says_when_to_come_again(header: str | None, seconds: int) -> None:
+    headers = {"retry-after": header} if header else {}
+    busy = httpx2.Response(503, headers=headers, json={"error": {"message": "full"}})
+    with pytest.raises(BusyError) as caught:
+        asyncio.run(chat(lambda _: busy).reply(ASKED))
+    assert caught.value.retry_after == seconds
+
+
+def test_a_parameter_that_a_server_refuses_is_named() -> None:
+    """A client's mistake must not look like a failure of ours."""
+    error = {"message": "temperature must be in [0, 2]", "param": "temperature", "code": 400}
+    responses = [httpx2.Response(400, json={"error": error}), sse({"error": error})]
+    model = chat(lambda _: responses.pop())
+    for _ in range(2):
+        with pytest.raises(UnsupportedError) as caught:
+            streamed(model)
+        assert caught.value.parameter == "temperature"
+
+
 def test_a_server_that_is_not_there_is_an_error_with_a_hint() -> None:
     def answer(_: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("refused")
@@ -428,3 +612,96 @@ def test_without_max_tokens_an_unknown_context_is_refused() -> None:
 def test_text_that_breaks_off_is_an_error() -> None:
     with pytest.raises(EngineError, match="broke off"):
         continued(text(completions(piece_of("a"))), Sampling(max_tokens=4))
+
+
+def written(*events: Any) -> Callable[[dict[str, Any]], httpx2.Response]:
+    """A server that obeys: a snowman comes where the grammar begins with one."""
+
+    def answer(body: dict[str, Any]) -> httpx2.Response:
+        if body["stream"]:
+            return sse(*events)
+        snowman = "\u2603" if "\u2603" in body["grammar"] else ""
+        return httpx2.Response(200, json={"choices": [{"text": snowman}]})
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("vllm", "structured_outputs", {"grammar": "start: x"}),
+        ("formosa", "structured_outputs", {"grammar": "start: x"}),
+        ("llamacpp", "grammar", "%llguidance {}\nstart: x"),
+    ],
+)
+def test_each_program_is_told_a_grammar_in_its_words(kind: str, field: str, value: Any) -> None:
+    seen: list[Any] = []
+    engine = text(asked_of(kind, written(piece_of("a", "stop")), seen))
+    for _ in range(2):
+        continued(engine, Sampling(max_tokens=2, grammar="start: x"))
+    assert seen[-1][field] == value
+    # llama.cpp writes freely under a grammar that it can't read: it is tried once.
+    assert len(seen) == (3 if kind == "llamacpp" else 2)
+
+
+def test_an_older_vllm_is_told_a_grammar_in_older_words() -> None:
+    old, new = Server("vllm", (0, 10, 2)), Server("vllm", (0, 11))
+    assert grammar_fields("g", old, who="box") == {"guided_grammar": "g"}
+    assert grammar_fields("g", new, who="box") == {"structured_outputs": {"grammar": "g"}}
+
+
+def test_a_llama_cpp_that_does_not_follow_is_found_out() -> None:
+    free = httpx2.Response(200, json={"choices": [{"text": "Sure!"}]})
+    with pytest.raises(UnsupportedError, match="can't follow"):
+        engine = text(asked_of("llamacpp", free, []))
+        continued(engine, Sampling(max_tokens=2, grammar="start: x"))
+
+
+@pytest.mark.parametrize("kind", ["library", None, "openai"])
+def test_a_grammar_is_given_to_nobody_else(kind: str | None) -> None:
+    with pytest.raises(UnsupportedError, match="not known to follow"):
+        continued(text(asked_of(kind, HI, [])), Sampling(max_tokens=2, grammar="start: x"))
+
+
+def test_vllm_s_log_probabilities_under_a_grammar_are_not_the_model_s() -> None:
+    """Measured: all of them are 0 where the grammar leaves one choice."""
+    sampling = Sampling(max_tokens=2, grammar="start: x", logprobs=1)
+    with pytest.raises(UnsupportedError) as caught:
+        continued(text(asked_of("vllm", HI, [])), sampling)
+    assert caught.value.parameter == "logprobs"
+
+
+def test_token_numbers_become_bytes_where_the_vocabulary_is_here() -> None:
+    """vLLM writes half a character as nothing."""
+    seen: list[Any] = []
+    vocabulary = Vocabulary(["a", "åı", "°"], [1, 1, 1], byte_level=True)
+    columns = {
+        "tokens": ["token_id:1", "token_id:2"],
+        "token_logprobs": [-1.0, -2.0],
+        "top_logprobs": [{"token_id:0": -0.5, "token_id:1": -1.0}, {"token_id:2": -2.0}],
+    }
+    part = {"choices": [{"text": "台", "finish_reason": "stop", "logprobs": columns}]}
+    engine = text(asked_of("vllm", sse(part), seen), vocabulary=vocabulary)
+    first = continued(engine, Sampling(max_tokens=2, logprobs=2))[0]
+    assert b"".join(token.chosen.bytes for token in first.logprobs).decode() == "台"
+    assert first.logprobs[0].top[0] == TokenLogprob("a", -0.5, b"a", 0)
+    assert seen[0]["return_tokens_as_token_ids"] is True
+
+
+def test_pieces_are_tokenised_one_by_one() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        body = json.loads(request.content)
+        if request.url.path == "/tokenize":
+            asked.append(body["prompt"])
+            return httpx2.Response(200, json={"tokens": [len(body["prompt"])]})
+        assert body["prompt"] == [2, 3]
+        return sse(piece_of("a", "stop"))
+
+    async def ask() -> list[Piece]:
+        sampling = Sampling(max_tokens=2)
+        return [piece async for piece in text(answer).generate(("<|", "im>"), sampling)]
+
+    assert asyncio.run(ask())[-1].finish == "stop"
+    assert asked == ["<|", "im>"]

@@ -156,23 +156,91 @@ def test_a_model_that_was_moved_is_the_same_and_newer_code_may_continue() -> Non
     assert differences(start(), start(model=moved, code={"version": "9"})) == []
 
 
+class HalfFull:
+    """A file on a disk with room for a few bytes more: what POSIX does is a short write."""
+
+    def __init__(self, file: Any, room: int) -> None:
+        self._file, self._room = file, room
+
+    def write(self, data: bytes) -> int:
+        written: int = self._file.write(data[: self._room])
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize("room", [0, 1, 30])
 def test_a_disk_that_fills_up_leaves_a_readable_log(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    """The write reaches the file and the disk refuses it: what POSIX does when it is full."""
     with LogWriter(path, start()) as writer:
         writer.append(scored("a"))
-
-        def full(descriptor: int) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         with monkeypatch.context() as patched:
-            patched.setattr(os, "fdatasync", full)
+            patched.setattr(writer._lines, "_file", HalfFull(writer._lines._file, room))
             with pytest.raises(UserError, match="disk is full"):
                 writer.append(scored("b"))
         assert [sample["id"] for sample in read_log(path).samples] == ["a"]
         writer.append(scored("b"))
+        assert writer.finish(summary) == read_log(path)
     assert len(read_log(path).samples) == 2
+
+
+def test_a_disk_that_refuses_to_keep_what_it_took_is_said(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems find out that they are full only when the bytes must really be written."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with LogWriter(path, start()) as writer:
+        writer.append(scored("a"))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fdatasync", full)
+            with pytest.raises(UserError, match="disk is full"):
+                writer.sync()
+
+
+def test_a_log_keeps_briefs_and_reads_the_rest_when_it_is_wanted(path: Path) -> None:
+    """100,000 replies must not lie in memory to be counted."""
+    with LogWriter(path, start(samples=3)) as writer:
+        for id in "abc":
+            writer.append(scored(id, reply={"text": id * 5, "usage": [3, 4, 0]}, seconds=0.5))
+        writer.append(scored("a", "wrong", reply={"text": "again"}, seconds=1))
+    log = read_log(path)
+    assert [short.id for short in log.briefs] == ["a", "b", "c"]
+    assert log.briefs[0].outcomes == ("wrong",)
+    assert log.briefs[1].tokens == (3, 4)
+    assert log.briefs[1].outcomes is log.briefs[2].outcomes
+    assert log.samples[0]["reply"] == {"text": "again"}
+    assert log.samples[-1]["reply"]["text"] == "ccccc"
+    assert [sample["id"] for sample in log.samples[1:]] == ["b", "c"]
+    assert log.samples == list(log.samples)
+    assert log.samples != []
+
+
+def test_a_log_that_changes_under_its_reader_is_an_error_not_nonsense(path: Path) -> None:
+    with LogWriter(path, start()) as writer:
+        writer.append(scored("a"))
+    log = read_log(path)
+    path.write_text("x" * 2000)
+    with pytest.raises(LogError, match="was changed while it was being read"):
+        log.samples[0]
+
+
+@pytest.mark.parametrize("odd", [{"reply": 7}, {"reply": {"usage": "many"}}, {"purity": ["a"]},
+                                 {"seconds": "long"}, {"subject": ["x"]}])  # fmt: skip
+def test_fields_of_another_shape_are_no_crash(tmp_path: Path, odd: dict[str, Any]) -> None:
+    """A card's reader opens logs that anybody may have written."""
+    log = read_log(write(tmp_path / "x.jsonl", start(), scored("a", **odd)))
+    assert log.briefs[0].tokens is None
+    assert summary(log)["counts"]["exact"]["correct"] == 1
+
+
+def test_a_shard_plans_only_its_own_samples() -> None:
+    plan = {**start()["plan"], "samples": 20, "repeats": 3, "shard": {"samples": 7}}
+    assert EvalLog(Path("x"), start(plan=plan)).planned == 21
 
 
 DAMAGED = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from formosa.results.metrics import (
     effective_size,
     outcomes,
     paired_difference,
+    permutation_test,
     score,
     sign_test,
     subject_mean,
@@ -269,3 +272,42 @@ def test_logs_of_different_tasks_are_not_compared(field: str) -> None:
 def test_logs_without_a_shared_question_are_not_compared() -> None:
     with pytest.raises(LogError, match="share no question"):
         paired_difference(log_of({"a": "c"}), log_of({"b": "c"}), "exact")
+
+
+def signs(differences: list[Fraction]) -> float:
+    """The permutation test by trying every flip."""
+    observed, n = abs(sum(differences, Fraction(0))), 0
+    flips = list(itertools.product((1, -1), repeat=len(differences)))
+    for flip in flips:
+        flipped = (d * sign for d, sign in zip(differences, flip, strict=True))
+        n += abs(sum(flipped, Fraction(0))) >= observed
+    return n / len(flips)
+
+
+THIRDS = st.lists(st.sampled_from([Fraction(k, 3) for k in range(-3, 4)]), max_size=9)
+
+
+@given(THIRDS)
+def test_the_permutation_test_counts_every_flip(differences: list[Fraction]) -> None:
+    assert permutation_test(differences) == pytest.approx(signs(differences), abs=1e-12)
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_with_one_repeat_the_permutation_test_is_mcnemars(better: int, worse: int) -> None:
+    differences = [Fraction(1)] * better + [Fraction(-1)] * worse + [Fraction(0)] * 5
+    assert permutation_test(differences) == sign_test(better, worse)
+
+
+def test_many_unequal_differences_are_taken_as_normal(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(3)
+    differences = [Fraction(chance.choice([-3, -2, -1, 1, 2, 3]), 3) for _ in range(300)]
+    exact = permutation_test(differences)
+    monkeypatch.setattr("formosa.results.metrics.EXACT", 10)
+    assert permutation_test(differences) == pytest.approx(exact, abs=1e-3)
+    assert 0 < exact < 1
+
+
+def test_a_difference_inside_the_noise_says_so() -> None:
+    a = log_of({f"q{i}": "w" for i in range(20)})
+    assert paired_difference(a, right(3, 20), "exact").in_noise
+    assert not paired_difference(a, right(15, 20), "exact").in_noise

@@ -15,6 +15,14 @@ Knows the shape of the records. Knows nothing of tasks, models or scores, and as
 Two processes can't write one log: the writer holds `flock` on it. The lock is the file's own, so
 there is no second file to clean up, and the kernel drops it when the process dies. Trade-off: on
 network file systems without locks the log cannot be written at all.
+
+What survives: every record is handed to the system before `append` returns, so kill -9 loses
+nothing of it. It is forced onto the disk by `sync`, which the runner calls once a second: a power
+cut may cost the answers of the last second, and those are asked again. (An fdatasync for each
+record would be the slowest part of a run against a quick server.)
+
+Memory: a log of 100,000 samples fits, since a read log keeps a `Brief` of each and finds the rest
+in the file when somebody wants it.
 """
 
 from __future__ import annotations
@@ -22,14 +30,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, TypeGuard, get_args, overload
 
-from formosa.errors import LogError, UserError
-from formosa.files import JsonLines, explain_os_error, read_jsonl, sha256_file
+from formosa.errors import LogError
+from formosa.files import JsonLines, explain_os_error, explain_read_error, sha256_file
 
 SCHEMA = 1
 
@@ -38,6 +49,65 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 Record = dict[str, Any]
 Key = tuple[str, int]  # (sample id, repeat)
+
+
+class Brief(NamedTuple):
+    """What the figures need of a sample: small, so that all of a log's fit into memory."""
+
+    id: str
+    repeat: int
+    subject: str
+    outcomes: tuple[Outcome, ...]  # in the order of the log's scorers
+    failed: bool
+    request: str  # the sha256 of what was asked; "" where the log does not say
+    seconds: float | None
+    tokens: tuple[int, int] | None  # of the prompt and of the reply
+    purity: tuple[int, int, int] | None  # see `results/effort.py`
+    offset: int = -1  # where its line begins in the file
+
+    @property
+    def key(self) -> Key:
+        return self.id, self.repeat
+
+
+class Stored(Sequence[Record]):
+    """The samples of a file, each read when it is wanted. An append-only file keeps its places."""
+
+    def __init__(self, path: Path, briefs: Sequence[Brief]) -> None:
+        self.path = path
+        self.briefs = briefs
+
+    def __len__(self) -> int:
+        return len(self.briefs)
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._read(self.briefs)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        if isinstance(index, slice):
+            return list(self._read(self.briefs[index]))
+        return next(self._read([self.briefs[index]]))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or len(self) != len(other):
+            return False
+        return all(a == b for a, b in zip(self, other, strict=True))
+
+    def _read(self, briefs: Sequence[Brief]) -> Iterator[Record]:
+        if not briefs:
+            return
+        try:
+            with self.path.open("rb") as file:
+                for brief in briefs:
+                    file.seek(brief.offset)
+                    record: Record = json.loads(file.readline())
+                    yield record
+        except (OSError, ValueError) as error:
+            raise LogError(f"{self.path} was changed while it was being read: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -51,7 +121,7 @@ class EvalLog:
 
     path: Path
     start: Record
-    samples: list[Record] = field(default_factory=list)
+    samples: Sequence[Record] = field(default_factory=list)
     end: Record | None = None
 
     @property
@@ -60,16 +130,62 @@ class EvalLog:
 
     @property
     def planned(self) -> int:
-        """How many samples the plan asks for: questions times repeats."""
-        return int(self.start["plan"]["samples"]) * int(self.start["plan"]["repeats"])
+        """How many samples the plan asks for: questions (of this shard) times repeats."""
+        plan = self.start["plan"]
+        shard = plan.get("shard")
+        return int((shard or plan)["samples"]) * int(plan["repeats"])
 
     @property
     def scorers(self) -> list[str]:
         return [str(name) for name in self.start["scorers"]]
 
+    @cached_property
+    def briefs(self) -> Sequence[Brief]:
+        """What the figures need, in the order of `samples`."""
+        if isinstance(self.samples, Stored):
+            return self.samples.briefs
+        return [brief(sample, self.scorers) for sample in self.samples]
+
     def failed(self) -> list[Record]:
         """The samples that never got an answer."""
-        return [sample for sample in self.samples if has_failed(sample)]
+        return [self.samples[i] for i, short in enumerate(self.briefs) if short.failed]
+
+    @property
+    def failures(self) -> int:
+        """How many those are."""
+        return sum(short.failed for short in self.briefs)
+
+
+def brief(record: Mapping[str, Any], scorers: Sequence[str], offset: int = -1) -> Brief:
+    """The brief of a sample record whose scores were checked; other fields may be anything."""
+    reply = record.get("reply")
+    usage = reply.get("usage") if isinstance(reply, dict) else None
+    seconds, purity = record.get("seconds"), record.get("purity")
+    return Brief(
+        str(record["id"]),
+        int(record["repeat"]),
+        sys.intern(str(record.get("subject") or "")),
+        _SAME.setdefault(
+            outcomes := tuple(record["scores"][name]["outcome"] for name in scorers), outcomes
+        ),
+        "failed" in outcomes,
+        str(record.get("request_sha256") or ""),
+        float(seconds) if isinstance(seconds, int | float) else None,
+        (usage[0], usage[1]) if _integers(usage, 2) else None,
+        (purity[0], purity[1], purity[2]) if _integers(purity, 3) else None,
+        offset,
+    )
+
+
+_SAME: dict[tuple[Outcome, ...], tuple[Outcome, ...]] = {}  # one tuple for equal outcomes
+
+
+def _integers(value: Any, count: int) -> TypeGuard[list[int]]:
+    return (
+        isinstance(value, list)
+        and len(value) >= count
+        and all(isinstance(part, int) for part in value[:count])
+    )
 
 
 def sample_key(record: Mapping[str, Any]) -> Key:
@@ -104,16 +220,19 @@ def read_log(path: Path) -> EvalLog:
         )
     start: Record | None = None
     end: Record | None = None
-    samples: dict[Key, Record] = {}
-    for number, record in _records(path):
+    scorers: list[str] = []
+    samples: dict[Key, Brief] = {}
+    for number, offset, record in _records(path):
         kind = record.get("type") if isinstance(record, dict) else None
         if start is None:
             if kind != "start":
                 raise LogError(f"{path} is not an evaluation log: line {number} is no start.")
             start = _checked_start(path, record)
+            scorers = [str(name) for name in start["scorers"]]
         elif kind == "sample":
             _check_sample(path, number, record, start)
-            samples[sample_key(record)] = record
+            made = brief(record, scorers, offset)
+            samples[made.key] = made
             end = None
         elif kind == "end":
             end = record
@@ -124,16 +243,27 @@ def read_log(path: Path) -> EvalLog:
             )
     if start is None:
         raise LogError(f"{path} is empty: the run was stopped before its first record.")
-    return EvalLog(path, start, list(samples.values()), end)
+    return EvalLog(path, start, Stored(path, list(samples.values())), end)
 
 
-def _records(path: Path) -> Iterator[tuple[int, Any]]:
+def _records(path: Path) -> Iterator[tuple[int, int, Any]]:
+    """(number, place, value) of every whole line."""
     try:
-        yield from read_jsonl(path)
-    except LogError:
-        raise
-    except UserError as error:
-        raise LogError(error.message, error.hint) from error
+        opened = path.open("rb")
+    except OSError as error:
+        problem = explain_read_error(error, path)
+        raise LogError(problem.message, problem.hint) from error
+    offset = 0
+    with opened as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return  # the writer was killed here
+            if line.strip():
+                try:
+                    yield number, offset, json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise LogError(f"{path}:{number} is not JSON: {error}.") from error
+            offset += len(line)
 
 
 def _checked_start(path: Path, record: Record) -> Record:
@@ -188,10 +318,11 @@ class LogWriter:
         self._path = path
         self._lock = _locked(path)
         try:
-            self._lines = JsonLines(path)
+            self._lines = JsonLines(path, sync=False)
             try:
                 if path.stat().st_size == 0:
                     self._lines.append(dict(start))
+                    self.sync()
                 self.log = read_log(path)
                 _refuse_other(self.log, start)
             except BaseException:
@@ -200,26 +331,48 @@ class LogWriter:
         except BaseException:
             os.close(self._lock)
             raise
+        self._briefs = {short.key: short for short in self.log.briefs}
+        self._end = self.log.end
+        self._scorers = self.log.scorers
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Put one sample record on the disk before returning."""
-        self._lines.append(dict(record))
+        """Hand one sample record to the system, so that it outlives this process."""
+        offset = os.fstat(self._lock).st_size
+        self._lines.append(record)
+        short = brief(record, self._scorers, offset)
+        self._briefs[short.key] = short
+        self._end = None
+
+    def sync(self) -> None:
+        """Force what was appended onto the disk. May be called from another thread."""
+        try:
+            os.fdatasync(self._lock)
+        except OSError as error:
+            raise explain_os_error(error, self._path) from error
 
     def finish(self, summary: Callable[[EvalLog], Mapping[str, Any]]) -> EvalLog:
         """Write the end record, made by `summary` from all samples in the file, and return the log.
 
         Nothing is written where the log already ends with a record that says the same.
         """
-        log = read_log(self._path)
+        log = self._so_far()
         made = dict(summary(log))
-        if log.end is None or {key: log.end.get(key) for key in made} != made:
-            self._lines.append({"type": "end", "finished": now(), **made})
-            log = read_log(self._path)
-        return log
+        if self._end is None or {key: self._end.get(key) for key in made} != made:
+            # As it will be read: a value of another JSON type must not be written twice.
+            self._end = json.loads(json.dumps({"type": "end", "finished": now(), **made}))
+            self._lines.append(self._end)
+            self.sync()
+        return self._so_far()
+
+    def _so_far(self) -> EvalLog:
+        samples = Stored(self._path, list(self._briefs.values()))
+        return EvalLog(self._path, self.log.start, samples, self._end)
 
     def close(self) -> None:
         self._lines.close()
         if self._lock >= 0:
+            with suppress(OSError):  # said at the next write, if it matters
+                os.fdatasync(self._lock)
             os.close(self._lock)  # and with it the lock
             self._lock = -1
 

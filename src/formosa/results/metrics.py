@@ -16,8 +16,11 @@ Wilson's interval for m at n_eff follows: with one repeat it is the plain Wilson
 
 **A paired difference** is taken over the questions that both logs hold: mean of p_q(b) − p_q(a).
 Its interval is Bonett and Price's (2012) adjusted one: two invented questions are added, one won
-and one lost, so that it is not ± 0 where few questions differ. The p-value is the exact two-sided
-sign test on questions that differ; with one repeat this is McNemar's exact test.
+and one lost, so that it is not ± 0 where few questions differ. The p-value is that of the exact
+two-sided sign-flip permutation test: if the models were equal, each question's difference could as
+well have had the other sign; p is the share of all such flips whose sum is at least as far from 0.
+With one repeat this is McNemar's exact test. Above 1,000 differing questions with unequal
+differences, the sum of the flips is taken as normal.
 
 Only the standard library, and sums that don't depend on the order of the samples.
 """
@@ -26,11 +29,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from formosa.errors import LogError
-from formosa.results.log import OUTCOMES, EvalLog, Record
+from formosa.results.log import OUTCOMES, Brief, EvalLog
 
 CONFIDENCE = 0.95
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
@@ -65,7 +69,12 @@ class Difference(NamedTuple):
     questions: int
     better: int  # questions on which b is better
     worse: int
-    p: float  # two-sided sign test on questions (McNemar's exact test with one repeat)
+    p: float  # two-sided permutation test on questions (McNemar's exact test with one repeat)
+
+    @property
+    def in_noise(self) -> bool:
+        """Whether equal models would differ so much, or the interval holds 0."""
+        return self.p >= 1 - CONFIDENCE or self.low <= 0 <= self.high
 
 
 def outcomes(log: EvalLog, scorer: str) -> Outcomes:
@@ -74,8 +83,11 @@ def outcomes(log: EvalLog, scorer: str) -> Outcomes:
     Raises:
         LogError: the log has no such scorer.
     """
-    _know(log, scorer)
-    return _count(log.samples, scorer)
+    place = _place(log, scorer)
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for short in log.briefs:
+        counts[short.outcomes[place]] += 1
+    return Outcomes(**counts)
 
 
 def score(log: EvalLog, scorer: str) -> Score:
@@ -92,13 +104,11 @@ def score(log: EvalLog, scorer: str) -> Score:
 
 def by_subject(log: EvalLog, scorer: str) -> dict[str, Score]:
     """A score for every subject, in the order of their names."""
-    _know(log, scorer)
-    groups: dict[str, list[Record]] = {}
-    for sample in log.samples:
-        groups.setdefault(sample.get("subject") or "", []).append(sample)
-    return {
-        subject: _score(_shares(groups[subject], scorer).values()) for subject in sorted(groups)
-    }
+    place = _place(log, scorer)
+    groups: dict[str, list[Brief]] = {}
+    for short in log.briefs:
+        groups.setdefault(short.subject, []).append(short)
+    return {subject: _score(_shares(groups[subject], place).values()) for subject in sorted(groups)}
 
 
 def subject_mean(log: EvalLog, scorer: str) -> float:
@@ -145,7 +155,7 @@ def paired_difference(a_log: EvalLog, b_log: EvalLog, scorer: str) -> Difference
     shared = [question for question in a_shares if question in b_shares]
     if not shared:
         raise LogError(f"{a_log.path} and {b_log.path} share no question.")
-    return _difference([b_shares[q].value - a_shares[q].value for q in shared])
+    return _difference([b_shares[q].exact - a_shares[q].exact for q in shared])
 
 
 def wilson(value: float, size: float) -> tuple[float, float]:
@@ -164,6 +174,41 @@ def sign_test(better: int, worse: int) -> float:
     return min(1.0, 2 * tail / (1 << differing))
 
 
+EXACT = 1000  # differing questions, up to which the permutation test is worked out in full
+
+
+def permutation_test(differences: Sequence[Fraction]) -> float:
+    """Two-sided p-value of the sum of `differences` if each could as well be its negative.
+
+    Exact: all 2^n sums are counted, packed as the coefficients of a polynomial into one integer.
+    """
+    sizes = [abs(d) for d in differences if d]
+    if not sizes:
+        return 1.0
+    unit = math.lcm(*(size.denominator for size in sizes))
+    steps = [int(size * unit) for size in sizes]
+    shared = math.gcd(*steps)
+    steps = [step // shared for step in steps]
+    total = abs(int(sum(differences) * unit)) // shared
+    if all(step == 1 for step in steps):
+        better = (len(steps) + total) // 2
+        return sign_test(better, len(steps) - better)
+    if len(steps) > EXACT:
+        deviation = math.sqrt(sum(step * step for step in steps))
+        return 2 * (1 - NormalDist().cdf(max(0.0, total - 0.5) / deviation))
+    width = len(steps) + 1  # bits: no coefficient is above 2^n
+    counts = 1
+    for step in steps:  # the place of a coefficient is the sum of what was flipped up
+        counts += counts << (step * width)
+    # A sum s of signed steps is at place (Σ + s) / 2; those from `total` upwards are one tail.
+    tail = counts >> ((sum(steps) + total + 1) // 2 * width)
+    mask, ways = (1 << width) - 1, 0
+    while tail:
+        ways += tail & mask
+        tail >>= width
+    return min(1.0, 2 * ways / (1 << len(steps)))
+
+
 class _Share(NamedTuple):
     correct: int
     of: int
@@ -172,33 +217,31 @@ class _Share(NamedTuple):
     def value(self) -> float:
         return self.correct / self.of
 
+    @property
+    def exact(self) -> Fraction:
+        return Fraction(self.correct, self.of)
 
-def _know(log: EvalLog, scorer: str) -> None:
+
+def _place(log: EvalLog, scorer: str) -> int:
+    """Where the scorer stands in each brief."""
     if scorer not in log.scorers:
         raise LogError(
             f"{log.path} has no scorer {scorer!r}.", f"its scorers: {', '.join(log.scorers)}"
         )
-
-
-def _count(samples: Iterable[Record], scorer: str) -> Outcomes:
-    counts = dict.fromkeys(OUTCOMES, 0)
-    for sample in samples:
-        counts[sample["scores"][scorer]["outcome"]] += 1
-    return Outcomes(**counts)
+    return log.scorers.index(scorer)
 
 
 def _question_shares(log: EvalLog, scorer: str) -> Mapping[str, _Share]:
-    _know(log, scorer)
-    return _shares(log.samples, scorer)
+    return _shares(log.briefs, _place(log, scorer))
 
 
-def _shares(samples: Iterable[Record], scorer: str) -> Mapping[str, _Share]:
+def _shares(briefs: Iterable[Brief], place: int) -> Mapping[str, _Share]:
     """Each question's correct answers of how many."""
     shares: dict[str, _Share] = {}
-    for sample in samples:
-        correct, of = shares.get(sample["id"], (0, 0))
-        right = sample["scores"][scorer]["outcome"] == "correct"
-        shares[sample["id"]] = _Share(correct + right, of + 1)
+    for short in briefs:
+        correct, of = shares.get(short.id, (0, 0))
+        right = short.outcomes[place] == "correct"
+        shares[short.id] = _Share(correct + right, of + 1)
     return shares
 
 
@@ -223,7 +266,8 @@ def effective_size(shares: Sequence[float], answers: int) -> float:
     return min(float(answers), max(float(n), mean * (1 - mean) * n * n / spread))
 
 
-def _difference(differences: Sequence[float]) -> Difference:
+def _difference(exact: Sequence[Fraction]) -> Difference:
+    differences = [float(d) for d in exact]
     n = len(differences)
     value = math.fsum(differences) / n
     better = sum(d > 0 for d in differences)
@@ -232,5 +276,5 @@ def _difference(differences: Sequence[float]) -> Difference:
     variance = (math.fsum(d * d for d in differences) + 2) / (n + 2) - middle * middle
     half = _Z * math.sqrt(variance / (n + 2))
     low, high = max(-1.0, middle - half), min(1.0, middle + half)
-    p = sign_test(better, worse)
+    p = permutation_test(exact)
     return Difference(value, min(low, value), max(high, value), n, better, worse, p)

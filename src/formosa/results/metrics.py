@@ -194,8 +194,9 @@ def permutation_test(differences: Sequence[Fraction]) -> float:
         better = (len(steps) + total) // 2
         return sign_test(better, len(steps) - better)
     if len(steps) > EXACT:
+        # Sums of the same parity follow each other by 2; half of that is the correction.
         deviation = math.sqrt(sum(step * step for step in steps))
-        return 2 * (1 - NormalDist().cdf(max(0.0, total - 0.5) / deviation))
+        return 2 * (1 - NormalDist().cdf(max(0.0, total - 1) / deviation))
     width = len(steps) + 1  # bits: no coefficient is above 2^n
     counts = 1
     for step in steps:  # the place of a coefficient is the sum of what was flipped up

@@ -1,0 +1,261 @@
+"""A chat server for thousands of short questions: one try a request, and little work around it.
+
+`RemoteChat` is for people and agents: it waits and tries again by itself, streams, and costs about
+a millisecond of CPU a request in the HTTP client. An evaluation asks 100,000 questions, and wants
+to be told at once that a server is busy, so that it can slow down for all of them. Two differences:
+
+- one try. `BusyError` (with the server's Retry-After), `UnreachableError` and other errors go straight
+  to the caller, who knows about the other requests.
+- requests go through the standard library's `http.client` on kept connections, in threads: a tenth
+  of the CPU time. Where the environment names a proxy for this address, `httpx2` is used all the
+  same, since it knows the manners of proxies.
+
+What is sent and how an answer is read is `RemoteChat`'s own code. The key is sent as a header; an
+error that repeats it (some servers quote a wrong key) is told without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import math
+import select
+import socket
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx2
+
+from formosa.engines.endpoint import BUSY, Endpoint
+from formosa.engines.http import error_from, json_object
+from formosa.engines.protocol import ModelInfo
+from formosa.engines.remote_chat import RemoteChat
+from formosa.errors import BusyError, ContextError, EngineError, FormosaError, UserError
+
+MOST = 128  # connections to one server
+REFUSED = frozenset({401, 403})
+
+
+class UnreachableError(EngineError):
+    """Nobody answered: no connection, or it ended before a word came back."""
+
+
+class Answer(NamedTuple):
+    """What came back over HTTP."""
+
+    status: int
+    retry_after: str
+    body: bytes
+
+
+class AskingChat(RemoteChat):
+    """A chat server that is asked once. Arguments as for `Remote`; `timeout` is what the server
+    may be silent for, in seconds."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 600,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        info: ModelInfo | None = None,
+    ) -> None:
+        self._endpoint = _OneTry(
+            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport, info=info
+        )
+
+    async def prepare(self) -> None:
+        """Find out the model's name, where none was given."""
+        await self._endpoint.model()
+
+
+class _OneTry(Endpoint):
+    def __init__(self, base_url: str, *, api_key: str | None, timeout: float, **how: Any) -> None:
+        super().__init__(base_url, api_key=api_key, timeout=timeout, **how)
+        self._key = api_key
+        self._headers = {"content-type": "application/json", "accept": "application/json"}
+        if api_key:
+            self._headers["authorization"] = f"Bearer {api_key}"
+        direct = how.get("transport") is None and not _has_proxy(self.url)
+        self._lines = Lines(self.url, timeout) if direct else None
+
+    async def json(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        url = path if path.startswith("http") else self.url + path
+        sent = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        if self._lines is not None:
+            answer = await self._lines.ask(url, sent, self._headers, who=self.who)
+        else:
+            answer = await self._through_client(url, sent)
+        text = answer.body.decode(errors="replace")
+        if answer.status == 200:
+            return json_object(text, who=self.who)
+        raise self._refusal(answer, text)
+
+    def _refusal(self, answer: Answer, text: str) -> FormosaError:
+        if self._key:
+            text = text.replace(self._key, "[key]")
+        if answer.status in REFUSED:
+            words = error_from(text, who=self.who, status=answer.status).message
+            return UserError(words, "give the server's key with --api-key")
+        error = error_from(text, who=self.who, status=answer.status)
+        if answer.status in BUSY and not isinstance(error, ContextError):
+            return BusyError(error.message, seconds_of(answer.retry_after))
+        return error
+
+    async def _through_client(self, url: str, sent: bytes | None) -> Answer:
+        client = await self._clients.get()
+        try:
+            response = await client.request(
+                "GET" if sent is None else "POST", url, content=sent, headers=self._headers
+            )
+        except httpx2.ConnectError as error:
+            raise _unreachable(self.who, type(error).__name__) from error
+        except httpx2.HTTPError as error:
+            raise EngineError(f"{self.who} broke off: {type(error).__name__}.") from error
+        retry_after = response.headers.get("retry-after", "")
+        return Answer(response.status_code, retry_after, response.content)
+
+    async def aclose(self) -> None:
+        if self._lines is not None:
+            self._lines.close()
+        await super().aclose()
+
+
+class Lines:
+    """Kept connections to one server, each used by one thread at a time.
+
+    Args:
+        url: of the server; its path does not matter.
+        timeout: seconds that it may be silent.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        parts = urlsplit(url)
+        self._host, self._port, self._timeout = parts.hostname or "", parts.port, timeout
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._idle: list[http.client.HTTPConnection] = []
+        self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="formosa-line")
+
+    async def ask(
+        self, url: str, body: bytes | None, headers: Mapping[str, str], *, who: str
+    ) -> Answer:
+        """Send one request and read the whole answer. Cancelling it hangs up.
+
+        Raises:
+            UnreachableError: there was no connection, or it ended before a word came.
+            EngineError: it broke off in the middle, or the server was silent for too long.
+        """
+        parts = urlsplit(url)
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection, kept = self._connection()
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(
+                self._threads, self._exchange, connection, kept, target, body, headers, who
+            )
+        except asyncio.CancelledError:
+            if connection.sock is not None:  # the thread that reads from it comes back at once
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+            raise
+
+    def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.sock is not None and not _readable(connection.sock):
+                return connection, True
+            connection.close()  # the server hung up meanwhile
+        if self._tls is not None:
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout, context=self._tls
+            ), False
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout), False
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        kept: bool,
+        target: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        who: str,
+    ) -> Answer:
+        method = "GET" if body is None else "POST"
+        try:
+            try:
+                connection.request(method, target, body, headers)
+                response = connection.getresponse()
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                if not kept:
+                    raise
+                connection.close()  # hung up just before we wrote: not a word was answered
+                connection.request(method, target, body, headers)
+                response = connection.getresponse()
+        except TimeoutError as error:
+            connection.close()
+            raise EngineError(f"{who} was silent for {self._timeout:g} seconds.") from error
+        except (OSError, http.client.RemoteDisconnected) as error:
+            connection.close()
+            raise _unreachable(who, _words(error)) from error
+        except http.client.HTTPException as error:
+            connection.close()
+            raise EngineError(f"{who} did not answer in HTTP: {_words(error)}.") from error
+        try:
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise EngineError(f"{who} broke off in the middle of an answer.") from error
+        if response.will_close:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return Answer(response.status, response.headers.get("retry-after", ""), content)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def seconds_of(retry_after: str) -> int:
+    """The seconds of a Retry-After header; 1 where it is missing or a date."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        return 1
+    return math.ceil(seconds) if 0 <= seconds < 86_400 else 1
+
+
+def _unreachable(who: str, words: str) -> UnreachableError:
+    return UnreachableError(
+        f"{who} can't be reached: {words}.", "check the address and that the server runs"
+    )
+
+
+def _words(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _readable(sock: socket.socket) -> bool:
+    """Whether an idle connection has something to read, which can only be its end."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _has_proxy(url: str) -> bool:
+    parts = urlsplit(url)
+    if parts.hostname in ("127.0.0.1", "::1", "localhost"):
+        return False
+    proxies = urllib.request.getproxies()
+    if not (proxies.get(parts.scheme) or proxies.get("all")):
+        return False
+    return not urllib.request.proxy_bypass(parts.netloc)

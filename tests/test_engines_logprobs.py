@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +65,8 @@ def test_bytes_are_those_that_the_server_sent_or_the_vocabulary_knows() -> None:
 
 
 def test_what_is_no_list_of_tokens_is_none() -> None:
-    for value in (None, [], {}, "x", {"tokens": [None], "token_logprobs": ["a"]}):
+    strange: list[Any] = [None, [], {}, "x", {"tokens": [None], "token_logprobs": ["a"]}]
+    for value in strange:
         assert from_columns(value, 1) == ()
     assert from_content(None, 1) == ()
     assert from_content([1, "a"], 1) == ()

@@ -328,7 +328,8 @@ def test_no_more_calls_than_were_asked_for() -> None:
 @pytest.mark.parametrize("name", ["top_k", "min_p", "repetition_penalty"])
 def test_a_server_that_may_not_honour_a_parameter_is_not_trusted(name: str) -> None:
     """OpenAI refuses them; Ollama answers as if they had not been there."""
-    sampling = replace(Sampling(max_tokens=2), **{name: 1})
+    extra: dict[str, Any] = {name: 1}
+    sampling = Sampling(max_tokens=2, **extra)
     for asked in (
         lambda: chat(asked_of("library", HI, [])).reply(replace(ASKED, sampling=sampling)),
         lambda: collected(text(asked_of(None, HI, [])), sampling),

@@ -30,11 +30,14 @@ import httpx2
 
 from formosa.chat.template import ChatTemplate
 from formosa.engines.llama import LlamaEngine
+from formosa.engines.protocol import TextEngine
 from formosa.engines.templated import TemplatedChat
+from formosa.engines.vllm import VllmEngine
+from formosa.engines.vllm_command import VllmOptions
 from formosa.models import resolve
 from formosa.serve.conformance.check import GROUPS, reply_result, run_check
 from formosa.serve.conformance.exchange import Server
-from formosa.serve.conformance.parrot import Parrot
+from formosa.serve.conformance.parrot import Parrot, template
 from formosa.serve.conformance.report import Report, Result
 from formosa.serve.conformance.steering import Parroting, suite_parrot
 from formosa.serve.conformance.vectors import vectors
@@ -66,24 +69,36 @@ def plain_llama(path: Path) -> Iterator[str]:
 def formosa_llama(path: Path) -> Iterator[str]:
     """Our gateway over llama.cpp."""
     engine = LlamaEngine(path, name=path.stem, context=2 * CONTEXT, slots=2, threads=2)
-    chat = TemplatedChat(engine, ChatTemplate.from_source(template_for(path)))
-    chat.template.stop = "<|im_end|>"
+    with gateway(engine, template_for(path)) as url:
+        yield url
+
+
+@contextmanager
+def formosa_vllm(python: Path, folder: Path, source: str) -> Iterator[str]:
+    """Our gateway over vLLM."""
+    options = VllmOptions(python=str(python), cpu_cache_gb=1, threads=1)
+    engine = VllmEngine(folder, name="smollm2", context=CONTEXT * 2, slots=8, options=options)
+    with gateway(engine, source) as url:
+        yield url
+
+
+@contextmanager
+def gateway(engine: TextEngine, source: str) -> Iterator[str]:
+    chat = TemplatedChat(engine, ChatTemplate.from_source(source, eos_token="<|im_end|>"))
     try:
-        with serving({path.stem: chat}) as url:
+        with serving({engine.info.name: chat}) as url:
             yield url
     finally:
         asyncio.run(chat.aclose())
 
 
 def template_for(path: Path) -> str:
-    from formosa.serve.conformance.parrot import template
-
     parrot = path.stem.startswith("parrot")
     return template() if parrot else ChatTemplate.formosa("chatml").source
 
 
 @contextmanager
-def plain_vllm(python: Path, folder: Path, template: str, extra: Sequence[str]) -> Iterator[str]:
+def plain_vllm(python: Path, folder: Path, source: str, extra: Sequence[str]) -> Iterator[str]:
     """vLLM with the command line of the model's card, on whatever device it finds."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -94,7 +109,7 @@ def plain_vllm(python: Path, folder: Path, template: str, extra: Sequence[str]) 
     ]
     with tempfile.TemporaryDirectory() as scratch:
         jinja = Path(scratch, "template.jinja")
-        jinja.write_text(template, encoding="utf-8")
+        jinja.write_text(source, encoding="utf-8")
         log = Path(scratch, "log")
         command = [str(python), "-m", "vllm.entrypoints.openai.api_server", *options]
         environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", **os.environ}
@@ -222,17 +237,23 @@ def servers(chosen: argparse.Namespace, folder: Path) -> dict[str, Callable[[], 
             with plain_vllm(python, smol, own, []) as url:
                 return joined("vLLM, hermes", run_check(url))
 
-        def thinking() -> Report:
-            from formosa.serve.conformance.parrot import template
+        parrot = suite_parrot().write_checkpoint(folder / "parrot-checkpoint")
 
-            parrot = suite_parrot().write_checkpoint(folder / "parrot-checkpoint")
+        def thinking() -> Report:
             guided = json.dumps({"enable_in_reasoning": True})
             extra = ["--reasoning-parser", "deepseek_r1", "--structured-outputs-config", guided]
             with plain_vllm(python, parrot, template(), extra) as url:
                 return joined("vLLM, hermes, deepseek_r1", run_check(url, only=["vectors"]))
 
+        def ours() -> Report:
+            with formosa_vllm(python, smol, own) as url:
+                live = run_check(url, only=LIVE)
+            with formosa_vllm(python, parrot, template()) as url:
+                return joined("Formosa over vLLM", live, run_check(url, only=["vectors"]))
+
         found["vLLM, hermes"] = hermes
         found["vLLM, hermes, deepseek_r1"] = thinking
+        found["Formosa over vLLM"] = ours
     return found
 
 

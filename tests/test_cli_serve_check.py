@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from formosa.cli.serve_check import check, parrot
 from formosa.chat.parser import Delta
+from formosa.cli.serve_check import check, parrot
 from formosa.engines.gguf import read_metadata
 from formosa.engines.protocol import ChatEvent, ChatRequest
 from formosa.errors import EngineError, UserError

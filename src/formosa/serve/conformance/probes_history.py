@@ -10,6 +10,7 @@ from formosa.serve.conformance.probe import TOOLS, need, probe, said
 
 ASKED = {"role": "user", "content": "Weather and time in Taipei?"}
 RESULTS = {"c1": "26 degrees and cloudy", "c2": "10:24 in the morning"}
+SAME = 0.02  # natural logarithm; batches and caches change the last digits
 AGAIN = {"role": "user", "content": "Say it in one sentence."}
 
 
@@ -46,10 +47,23 @@ def with_tools(server: Server) -> str:
        "clients answer parallel calls as they finish; the model reads them by their order",
        level="should")  # fmt: skip
 def other_order(server: Server) -> str:
-    right = _prompt_tokens(server, [ASKED, _calls(), _result("c1"), _result("c2")])
-    swapped = _prompt_tokens(server, [ASKED, _calls(), _result("c2"), _result("c1")])
+    order = [ASKED, _calls(), _result("c1"), _result("c2")]
+    other = [ASKED, _calls(), _result("c2"), _result("c1")]
+    right, swapped = (_prompt_tokens(server, messages) for messages in (order, other))
     need(right == swapped, f"{right[0]!r} became {swapped[0]!r}")
+    # The same words may come from another prompt; the same probabilities hardly do.
+    one, two = (_first_logprob(server, messages) for messages in (order, other))
+    if one is not None and two is not None:
+        need(abs(one - two) < SAME, f"the first token's logprob {one:.3f} became {two:.3f}")
     return f"{right[0][:60]!r}"
+
+
+def _first_logprob(server: Server, messages: list[dict[str, Any]]) -> float | None:
+    """Of the first token of the reply, where the server tells it."""
+    answer = server.ask(messages=messages, max_tokens=1, logprobs=True, top_logprobs=1)
+    entries = (answer.choices[0].get("logprobs") or {}).get("content") if answer.choices else None
+    value = entries[0].get("logprob") if isinstance(entries, list) and entries else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 @probe("history.arguments_object", "arguments that are an object are accepted or refused",

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from formosa.serve.conformance.exchange import Server
+from formosa.serve.conformance.exchange import Answer, Server
 from formosa.serve.conformance.parrot import OPEN_THINKING, Parrot
-from formosa.serve.conformance.vectors import PROBE_TEXT, Vector, vectors
+from formosa.serve.conformance.vectors import PROBE_TEXT, Vector, tools, vectors
 
 LONGEST = 700  # tokens, more than any scripted reply has
+TRIES = 3  # a busy server may cut the same text into other tokens
 
 
 class Steering(Protocol):
@@ -38,6 +39,8 @@ class Choice:
         self.name = "guided_choice" if old else "structured_outputs.choice"
         self._server = server
         self._old = old
+        self._cuts: dict[str, int] = {}  # tokens of the texts that are cut
+        self._end: int | None = None
         self._opens: bool | None = None  # whether the prompt can open a think block; not known yet
 
     def _guided(self, text: str) -> dict[str, Any]:
@@ -53,18 +56,25 @@ class Choice:
             fields["chat_template_kwargs"] = {OPEN_THINKING: True}
         if not vector.cut:
             return {**fields, "max_tokens": LONGEST}
-        # How many tokens it has: as many as fit before the one that ends the turn.
-        answer = self._server.ask(**fields, max_tokens=LONGEST)
-        usage = answer.fields.get("usage")
-        count = usage.get("completion_tokens") if isinstance(usage, dict) else None
-        if not isinstance(count, int):
-            return "the server does not count the tokens of the reply"
-        for tokens in (count - 1, count):  # the end of the turn may be counted
-            said = self._server.ask(**fields, max_tokens=tokens).said()
-            everything = said.reasoning + said.content
-            if said.finish == "length" and everything.strip()[-5:] == vector.text.strip()[-5:]:
-                return {**fields, "max_tokens": tokens}
-        return "the reply can't be cut at the end of the text"
+        # As many tokens as the text has. The tools are there too: other prompts, other tokens.
+        count = _count(self._server.ask(**fields, max_tokens=LONGEST, tools=tools()))
+        end = self._tokens_of_the_end()
+        if count is None or end is None:
+            return "it can't be told how many tokens the text has"
+        self._cuts[vector.id] = count - end
+        return {**fields, "max_tokens": count - end}
+
+    def _tokens_of_the_end(self) -> int | None:
+        """1 where the token that ends the turn is counted, 0 where it is not."""
+        fields = self._guided(PROBE_TEXT)
+        for _ in range(TRIES if self._end is None else 0):
+            count = _count(self._server.ask(**fields, max_tokens=LONGEST))
+            for end in (1, 0) if count else ():
+                said = self._server.ask(**fields, max_tokens=(count or 1) - end).said()
+                if said.finish == "length" and PROBE_TEXT in (said.content, said.reasoning):
+                    self._end = end
+                    return end
+        return self._end
 
     def _can_open(self) -> bool:
         """Whether the template knows the parrot's variable: then the prompt is longer with it."""
@@ -78,7 +88,15 @@ class Choice:
         return self._opens
 
     def was_said(self, vector: Vector, finish: str | None, tokens: int | None) -> bool:
-        return vector.cut or tokens is None or tokens < LONGEST
+        if tokens is None:
+            return True
+        return tokens == self._cuts[vector.id] if vector.cut else tokens < LONGEST
+
+
+def _count(answer: Answer) -> int | None:
+    usage = answer.fields.get("usage")
+    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else None
 
 
 class Parroting:

@@ -71,7 +71,28 @@ TEXT: list[dict[str, Any]] = [
     {"prompt": ["a", "b"], "n": 2, "logprobs": 1, "stream": True, "stop": "x"},
     {"prompt": "a", "structured_outputs": {"json": SCHEMA}, "echo": False},
 ]
-NAMES = sorted({key for body in CHAT + TEXT for key in body} | {"functions", "maxTokens", ""})
+ITEMS: Any = [
+    {"role": "user", "content": [{"type": "input_text", "text": "x"}]},
+    {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "hm"}]},
+    {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+    {"type": "function_call", "call_id": "a", "name": "search", "arguments": '{"q": "x"}'},
+    {"type": "function_call", "call_id": "b", "name": "get", "arguments": "{"},
+    {"type": "function_call_output", "call_id": "b", "output": "2"},
+    {"type": "function_call_output", "call_id": "a", "output": [{"type": "text", "text": "1"}]},
+]
+FUNCTIONS: Any = [{"type": "function", "name": "search", "parameters": SCHEMA, "strict": True}]
+RESPONSES: list[dict[str, Any]] = [
+    {"input": "x", "instructions": "y", "max_output_tokens": 9, "stream": True},
+    {"input": ITEMS, "tools": FUNCTIONS, "tool_choice": "auto", "temperature": 0.5},
+    {"input": ITEMS, "tools": FUNCTIONS, "stream": True, "reasoning": {"effort": None}},
+    {"input": "x", "text": {"format": {"type": "json_schema", "name": "x", "schema": SCHEMA}},
+     "metadata": {"a": "b"}, "store": False, "parallel_tool_calls": False},
+]  # fmt: skip
+BODIES = {"chat/completions": CHAT, "completions": TEXT, "responses": RESPONSES}
+NAMES = sorted(
+    {key for bodies in BODIES.values() for body in bodies for key in body}
+    | {"functions", "maxTokens", ""}
+)
 HARMLESS: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 3, 2**31, 2**63, 2**64, -(10**40), 10**400, 0.5, -0.0,
     1e308, "", "a", "台北", "\x00", "\ud800", "<|im_end|>", "x" * 3000, [], {}, [None],
@@ -108,7 +129,7 @@ def bodies(seed: int) -> list[tuple[str, bytes]]:
     chance = random.Random(seed)
     found = []
     for _ in range(REQUESTS):
-        kind, examples = chance.choice((("chat/completions", CHAT), ("completions", TEXT)))
+        kind, examples = chance.choice(list(BODIES.items()))
         body: Any = chance.choice(examples)
         for _ in range(chance.choice((1, 1, 1, 2, 4))):
             body = mutated(chance, body)
@@ -126,13 +147,15 @@ def app() -> Any:
 
 def check(answer: httpx2.Response) -> None:
     """It is what the API promises: an object, events, or an error object that says why not."""
+    if answer.status_code == 200 and answer.headers["content-type"] == "application/json":
+        assert answer.json().keys() & {"choices", "output"}
+        return
     if answer.status_code == 200:
-        if answer.headers["content-type"].startswith("application/json"):
-            assert answer.json()["choices"]
-            return
-        *events, done = [line for line in answer.text.split("\n\n") if line]
-        assert done == "data: [DONE]"
-        assert all("choices" in json.loads(event.removeprefix("data: ")) for event in events)
+        *events, last = [part.split("data: ", 1)[1] for part in answer.text.split("\n\n") if part]
+        if last == "[DONE]":
+            assert all("choices" in json.loads(event) for event in events)
+        else:
+            assert json.loads(last)["type"] in ("response.completed", "response.incomplete")
         return
     assert 400 <= answer.status_code < 500
     error = answer.json()["error"]
@@ -200,8 +223,7 @@ def ask(path: str, body: bytes) -> httpx2.Response:
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.sampled_from([("chat/completions", body) for body in CHAT]
-                    + [("completions", body) for body in TEXT]),
+    st.sampled_from([(path, body) for path, bodies in BODIES.items() for body in bodies]),
     st.sampled_from(NAMES),
     JUNK,
 )  # fmt: skip

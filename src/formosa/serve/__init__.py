@@ -1,11 +1,23 @@
 """The gateway: chat models behind the OpenAI API.
 
-    protocol.py   requests and errors in OpenAI's shapes; what can't be honoured is refused
-    history.py    a conversation with tool results, put in order before it is rendered
-    stream.py     a reply as one object, or as server-sent events
-    app.py        routes, keys, disconnects
-    run.py        uvicorn in this process: until Ctrl-C, or in a thread
+    app.py              routes
+    protocol.py         what bodies and errors have in common in OpenAI's shapes
+    chat.py             a chat request, and what a model is asked because of it
+    structured.py       replies of a given shape
+    history.py          a conversation with tool results, put in order before it is rendered
+    replies.py          the replies to one conversation, on their way
+    stream.py           a chat reply as one object, or as server-sent events
+    completions.py      raw text
+    responses.py        the same conversation in OpenAI's newer words, and
+    response_items.py   its reply
+    served.py           one model: several replies at once
+    queue.py            who runs, who waits, who is next
+    metrics.py          what Prometheus sees
+    record.py           raw replies beside their parse
+    props.py            what there is to know about a server
+    connection.py       bodies, keys, streams, clients that leave
+    run.py              uvicorn in this process: until Ctrl-C, or in a thread
 
 It renders and parses itself (see `engines/templated.py`), so the same words of a model give the
-same message whatever the engine.
+same message whatever the engine. `conformance/` checks that of any server.
 """

@@ -30,8 +30,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from formosa.chat.parser import Defect
-from formosa.engines.protocol import ChatEvent, ChatModel, ChatReply, Finished, Piece, Usage
-from formosa.errors import EngineError, FormosaError, MessageError, UnsupportedError
+from formosa.engines.protocol import ChatEvent, ChatModel, Piece, Usage
+from formosa.errors import FormosaError, UnsupportedError
 from formosa.serve.chat import ChatBody
 from formosa.serve.completions import TextAnswer, TextBody
 from formosa.serve.connection import KeyCheck, event_stream, read_json, unless_gone
@@ -40,6 +40,9 @@ from formosa.serve.props import model_props, versions
 from formosa.serve.protocol import RequestError, json_bytes, read_body, request_error, stopping
 from formosa.serve.queue import Limits
 from formosa.serve.record import Record
+from formosa.serve.replies import Replies
+from formosa.serve.response_items import ResponseAnswer
+from formosa.serve.responses import ResponseBody
 from formosa.serve.served import Served
 from formosa.serve.stream import ChatAnswer
 
@@ -84,6 +87,7 @@ def create_app(
     routes = [
         Route("/v1/chat/completions", _answering(gateway.chat_completions), methods=["POST"]),
         Route("/v1/completions", _answering(gateway.completions), methods=["POST"]),
+        Route("/v1/responses", _answering(gateway.responses), methods=["POST"]),
         Route("/v1/models", gateway.list_models, methods=["GET"]),
         Route("/v1/models/{name:path}", gateway.show_model, methods=["GET"]),
         Route("/health", gateway.health, methods=["GET"]),
@@ -142,27 +146,8 @@ class Gateway:
         asked = read_body(ChatBody, body)
         served = self._find(asked.model)
         requests = asked.requests(served.chat.info)
-        answer = ChatAnswer(
-            served.name,
-            parallel=asked.parallel_tool_calls is not False,
-            logprobs=bool(asked.logprobs),
-        )
-        events = served.run([answer.events(served.chat, r) for r in requests], _end_of_chat)
-        replies: dict[int, ChatReply] = {}
-
-        async def noted() -> AsyncGenerator[tuple[int, ChatEvent], None]:
-            try:
-                async with aclosing(events):
-                    async for index, event in events:
-                        if isinstance(event, Finished):
-                            replies[index] = event.reply
-                            if self._record is not None:
-                                self._record.chat(
-                                    answer.id, index, served, requests[index], event.reply
-                                )
-                        yield index, event
-            except (MessageError, UnsupportedError) as error:
-                raise asked.in_its_words(error) from error
+        answer = ChatAnswer(served.name, logprobs=bool(asked.logprobs))
+        replies = Replies(served, answer.id, requests, self._record, asked.in_its_words)
 
         async def stream(
             events: AsyncGenerator[tuple[int, ChatEvent], None],
@@ -173,20 +158,27 @@ class Gateway:
                 async for part in parts:
                     yield part
             if usage:
-                yield answer.usage_event(*await finished())
-
-        async def finished() -> tuple[list[ChatReply], int | None]:
-            if len(replies) < len(requests):
-                raise EngineError("The model gave no reply.")
-            ordered = [replies[index] for index in range(len(requests))]
-            return ordered, await served.reasoning_tokens(ordered)
+                yield answer.usage_event(*await replies.whole())
 
         if asked.stream:
-            return await event_stream(noted(), stream)
-        async with aclosing(noted()) as all_events:
-            async for _ in all_events:
-                pass
-        return _json(answer.whole(*await finished()))
+            return await event_stream(replies.events(), stream)
+        await _read(replies.events())
+        return _json(answer.whole(*await replies.whole()))
+
+    async def responses(self, body: bytes) -> Response:
+        asked = read_body(ResponseBody, body)
+        served = self._find(asked.model)
+        request = asked.request(served.chat.info)
+        answer = ResponseAnswer(served.name, asked)
+        replies = Replies(served, answer.id, [request], self._record, asked.in_its_words)
+        if asked.stream:
+            return await event_stream(
+                replies.events(), lambda events: answer.sse(events, replies.whole), end=b""
+            )
+        async with aclosing(replies.events()) as events:
+            async for _, event in events:
+                answer.add(event)
+        return _json(answer.whole(*await replies.whole()))
 
     async def completions(self, body: bytes) -> Response:
         asked = read_body(TextBody, body)
@@ -213,9 +205,7 @@ class Gateway:
             return await event_stream(
                 noted(), lambda noted: answer.sse(noted, usage=asked.wants_usage)
             )
-        async with aclosing(noted()) as all_pieces:
-            async for _ in all_pieces:
-                pass
+        await _read(noted())
         return _json(answer.whole())
 
     # -- the rest ----------------------------------------------------------------------------
@@ -276,10 +266,10 @@ def _json(value: Any) -> Response:
     return Response(json_bytes(value), media_type="application/json")
 
 
-def _end_of_chat(event: ChatEvent) -> tuple[Usage | None, tuple[Defect, ...]] | None:
-    if isinstance(event, Finished):
-        return event.reply.usage, event.reply.defects
-    return None
+async def _read(events: AsyncGenerator[Any, None]) -> None:
+    async with aclosing(events):
+        async for _ in events:
+            pass
 
 
 def _end_of_text(piece: Piece) -> tuple[Usage | None, tuple[Defect, ...]] | None:

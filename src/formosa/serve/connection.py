@@ -84,8 +84,10 @@ async def unless_gone(receive: Receive) -> AsyncIterator[None]:
 async def event_stream(
     events: AsyncGenerator[E, None],
     written: Callable[[AsyncGenerator[E, None]], AsyncGenerator[bytes, None]],
+    *,
+    end: bytes = DONE,
 ) -> Response:
-    """A stream of what `written` makes of the events.
+    """A stream of what `written` makes of the events, and `end` where all went well.
 
     The first event decides the status: what is wrong with the request is a 400, not a stream.
     """
@@ -96,7 +98,7 @@ async def event_stream(
     except BaseException:
         await events.aclose()
         raise
-    return EventStream(written(_put_back(first, events)), events)
+    return EventStream(written(_put_back(first, events)), events, end)
 
 
 async def _put_back(first: E, rest: AsyncGenerator[E, None]) -> AsyncGenerator[E, None]:
@@ -112,20 +114,21 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, parts: AsyncGenerator[bytes, None], *behind: AsyncGenerator[Any, None]
+        self, parts: AsyncGenerator[bytes, None], behind: AsyncGenerator[Any, None], end: bytes
     ) -> None:
         self.background = None
         self.status_code = 200
         self._parts = parts
         # Closing a generator that never began does not close what it would have read.
         self._behind = behind
+        self._end = end
         self.init_headers({"cache-control": "no-cache", "x-accel-buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def write(part: bytes, more: bool = True) -> None:
             await send({"type": "http.response.body", "body": part, "more_body": more})
 
-        last = DONE
+        last = self._end
         try:
             async with unless_gone(receive):
                 await send(
@@ -143,7 +146,7 @@ class EventStream(Response):
             await write(error_event(error), False)
             raise  # a bug: the server logs it
         finally:
-            for generator in (self._parts, *self._behind):
+            for generator in (self._parts, self._behind):
                 await generator.aclose()
         await write(last, False)
 

@@ -10,21 +10,17 @@ This is the path of every token: what is the same in all chunks of a stream is m
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
 from formosa.chat.message import Message, ToolCall
 from formosa.chat.parser import Delta
 from formosa.engines.protocol import (
     ChatEvent,
-    ChatModel,
     ChatReply,
-    ChatRequest,
     Finished,
     FinishReason,
     Logprob,
@@ -36,40 +32,21 @@ from formosa.serve.logprobs import chat_logprobs
 from formosa.serve.protocol import RequestError, json_bytes, request_error
 
 DONE = b"data: [DONE]\n\n"
-_NUMBERED = re.compile(r"call_\d+")
 
 
 class ChatAnswer:
-    """The reply to one request on its way to a client: its id, its time, the ids of its calls.
+    """The reply to one request on its way to a client: its id, its time, its shape.
 
     Args:
         model: the name that the client used.
-        parallel: whether more than one call may be handed over.
         logprobs: whether they were asked for.
     """
 
-    def __init__(self, model: str, *, parallel: bool = True, logprobs: bool = False) -> None:
+    def __init__(self, model: str, *, logprobs: bool = False) -> None:
         self._model = model
-        self._parallel = parallel
         self._logprobs = logprobs
         self.id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
-
-    async def events(
-        self, chat: ChatModel, request: ChatRequest
-    ) -> AsyncGenerator[ChatEvent, None]:
-        """The model's events, with the call ids and the number of calls that the client gets."""
-        calls: list[ToolCall] = []
-        async with aclosing(chat.stream(request)) as events:
-            async for event in events:
-                if isinstance(event, Finished):
-                    message = replace(event.reply.message, tool_calls=tuple(calls))
-                    yield Finished(replace(event.reply, message=message))
-                elif isinstance(event, Delta | Logprobs):
-                    yield event
-                elif self._parallel or not calls:
-                    calls.append(_with_own_id(event))
-                    yield calls[-1]
 
     # -- one object --------------------------------------------------------------------------
 
@@ -227,10 +204,3 @@ def _message(message: Message) -> dict[str, Any]:
     if message.tool_calls:
         value["tool_calls"] = [call_object(call) for call in message.tool_calls]
     return value
-
-
-def _with_own_id(call: ToolCall) -> ToolCall:
-    """The parser numbers calls within a reply; a conversation needs ids that stay unique."""
-    if call.id and not _NUMBERED.fullmatch(call.id):
-        return call
-    return replace(call, id=f"call_{secrets.token_hex(12)}")

@@ -6,10 +6,12 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
@@ -33,21 +35,46 @@ def started(*arguments: str, name: str = "") -> McpServer:
     return McpServer((sys.executable, str(SERVER), *arguments), name=name)
 
 
+class Kept(NamedTuple):
+    """One server for all tests that leave it alive: starting one costs a second."""
+
+    runner: asyncio.Runner
+    registry: Registry
+
+
+_kept: list[Kept] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept() -> Iterator[None]:
+    with asyncio.Runner() as runner:
+        opened = mcp_tools(STDIO)
+        _kept.append(Kept(runner, Registry(runner.run(opened.__aenter__()))))
+        yield
+        runner.run(opened.__aexit__(None, None, None))
+
+
 def with_tools(
-    use: Callable[[Registry], Awaitable[Any]], *servers: McpServer, **options: Any
+    use: Callable[[Registry], Coroutine[Any, Any, Any]], *servers: McpServer, **options: Any
 ) -> Any:
+    """What `use` returns; with the kept server, or with servers of its own."""
+    if not servers:
+        return _kept[0].runner.run(use(_kept[0].registry))
+
     async def main() -> Any:
-        async with mcp_tools(*(servers or (STDIO,)), **options) as tools:
+        async with mcp_tools(*servers, **options) as tools:
             return await use(Registry(tools))
 
     return asyncio.run(main())
 
 
-def results(*calls: ToolCall, server: McpServer = STDIO, limits: Limits = LONG) -> list[ToolResult]:
+def results(
+    *calls: ToolCall, server: McpServer | None = None, limits: Limits = LONG
+) -> list[ToolResult]:
     async def use(registry: Registry) -> list[ToolResult]:
         return list(await run_calls(calls, registry, limits))
 
-    found: list[ToolResult] = with_tools(use, server)
+    found: list[ToolResult] = with_tools(use, *([server] if server else []))
     return found
 
 
@@ -136,16 +163,15 @@ def test_a_function_with_the_name_of_a_servers_tool_is_refused() -> None:
 # -- arguments ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "problem"),
-    [
-        ("{}", "'location' is a required property"),
-        ('{"location": 3}', "location: 3 is not of type 'string'"),
-        ('{"location": ', "not JSON"),
-        ("[]", "must be a JSON object"),
-    ],
-)
-def test_wrong_arguments_never_reach_the_server(arguments: str, problem: str) -> None:
+WRONG = {
+    "{}": "'location' is a required property",
+    '{"location": 3}': "location: 3 is not of type 'string'",
+    '{"location": ': "not JSON",
+    "[]": "must be a JSON object",
+}
+
+
+def test_wrong_arguments_never_reach_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says what to put right, with the signature."""
     asked: list[str] = []
 
@@ -157,15 +183,16 @@ def test_wrong_arguments_never_reach_the_server(arguments: str, problem: str) ->
             asked.append(name)
             return ""
 
-        item._connection.call = never  # type: ignore[method-assign]
-        return await run_calls([ToolCall("get_weather", arguments, "1")], registry, LONG)
+        monkeypatch.setattr(item._connection, "call", never)
+        calls = [ToolCall("get_weather", arguments) for arguments in WRONG]
+        return await run_calls(calls, registry, LONG)
 
-    (result,) = with_tools(use)
-    assert not result.ok
-    assert result.content.startswith("error: wrong arguments: ")
-    assert problem in result.content
-    assert "expected get_weather(location: string, unit?: string)" in result.content
-    assert "\n" not in result.content
+    for result, problem in zip(with_tools(use), WRONG.values(), strict=True):
+        assert not result.ok
+        assert result.content.startswith("error: wrong arguments: ")
+        assert problem in result.content
+        assert "expected get_weather(location: string, unit?: string)" in result.content
+        assert "\n" not in result.content
     assert not asked
 
 
@@ -252,7 +279,7 @@ def test_a_server_that_dies_in_a_call_is_a_result_and_so_is_every_call_after_it(
         again = await run_calls([call("get_weather", location="台北")], registry, LONG)
         return [*first, *again]
 
-    for result in with_tools(use):
+    for result in with_tools(use, STDIO):
         assert not result.ok
         assert result.content == f"error: the MCP server {STDIO.label} has ended"
 
@@ -293,7 +320,7 @@ def test_keys_of_the_environment_do_not_reach_a_server(monkeypatch: pytest.Monke
 
 
 def test_a_servers_noise_stays_off_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
-    results(call("die"))
+    results(call("die"), server=STDIO)
     results(call("get_weather", location="x"), server=started("babble"))
     assert capfd.readouterr() == ("", "")
 
@@ -385,6 +412,50 @@ def test_an_http_server_that_goes_away_is_a_result() -> None:
         for result in with_tools(use, server):
             assert not result.ok
             assert "MCP server web" in result.content
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers everything with the status in its path, and keeps the headers."""
+
+    seen: ClassVar[list[str | None]] = []
+
+    def do_POST(self) -> None:
+        self.seen.append(self.headers["Authorization"])
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(int(self.path[1:]))
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "hint"),
+    [
+        (401, r"without the right key \(HTTP 401\)", "headers"),
+        (403, r"without the right key \(HTTP 403\)", "headers"),
+        (404, "gives no tools: HTTP 404", "ends in /mcp"),
+        (500, "gives no tools: HTTP 500", "ends in /mcp"),
+        (200, "gives no tools: ", "ends in /mcp"),
+    ],
+)
+def test_what_is_no_mcp_server_is_one_sentence(status: int, problem: str, hint: str) -> None:
+    """A wrong path, a missing key, a web page; `mcp` itself raises groups of groups of errors."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listening.server_port}/{status}"
+            with pytest.raises(UserError, match=problem) as caught:
+                results(server=McpServer(url=url, headers={"Authorization": "Bearer k3y"}))
+        finally:
+            listening.shutdown()
+            thread.join()
+    assert hint in caught.value.hint
+    assert "k3y" not in caught.value.message
+    assert "Bearer k3y" in Answers.seen
 
 
 # -- with a model ---------------------------------------------------------------------------------

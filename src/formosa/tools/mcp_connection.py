@@ -23,6 +23,7 @@ from formosa.tools.mcp_servers import McpServer
 from formosa.tools.registry import ToolError
 
 if TYPE_CHECKING:
+    import httpx2
     import mcp
     import mcp.types
 
@@ -39,6 +40,7 @@ class McpConnection:
         self._client: mcp.Client | None = None
         self._task: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
+        self._status = 0  # of the last HTTP answer; `mcp` does not tell it
 
     async def open(self) -> list[mcp.types.Tool]:
         """Connect and return the tools the server lists.
@@ -130,10 +132,14 @@ class McpConnection:
                     headers=dict(server.headers),
                     timeout=httpx2.Timeout(30, read=300),
                     trust_env=not is_loopback(server.url),
+                    event_hooks={"response": [self._note_status]},
                 )
             )
             transport = streamable_http_client(server.url, http_client=http)
         return await stack.enter_async_context(mcp.Client(transport))
+
+    async def _note_status(self, response: httpx2.Response) -> None:
+        self._status = response.status_code
 
     def _explained(self, error: Exception, tail: _Tail | None) -> UserError:
         """One sentence for what went wrong, however deep it was packed."""
@@ -156,8 +162,14 @@ class McpConnection:
                 f"MCP server {label} ended before it listed its tools{words}",
                 "run its command by itself to see what it says",
             )
+        if self._status in (401, 403):
+            return UserError(
+                f"MCP server {label} lets nobody in without the right key (HTTP {self._status}).",
+                'put it into "headers" of a servers.json: "Authorization": "Bearer ${MY_KEY}"',
+            )
+        status = f"HTTP {self._status}: " if self._status >= 400 else ""
         return UserError(
-            f"MCP server {label} gives no tools: {type(cause).__name__}: {one_line(str(cause))}",
+            f"MCP server {label} gives no tools: {status}{one_line(str(cause))}",
             "the URL of a server that speaks streamable HTTP often ends in /mcp",
         )
 

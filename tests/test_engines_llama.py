@@ -259,6 +259,33 @@ def test_the_tokens_with_log_probabilities_are_the_text(engine: LlamaEngine) -> 
 
 
 @pytest.mark.model
+def test_tokens_that_end_inside_a_character_have_log_probabilities_too(engine: LlamaEngine) -> None:
+    """llama.cpp reports only the last token of each: of 台北 two out of four."""
+    pieces = generate(engine, grammar='start: "a台北b臺🙂"\n', logprobs=1, max_tokens=40)
+    tokens = [token for piece in pieces for token in piece.logprobs]
+    assert text_of(pieces) == "a台北b臺🙂"
+    assert b"".join(token.chosen.bytes for token in tokens) == "a台北b臺🙂".encode()
+    usage = pieces[-1].usage
+    assert usage is not None
+    assert len(tokens) == usage.completion - 1  # without the one that ends the reply
+    # What it says of the whole is what it says of each, asked one after another.
+    ids = [token.chosen.id for token in tokens]
+    for i, token in enumerate(tokens[:4]):
+        start = asyncio.run(engine.tokenize(PROMPT)) + ids[:i]
+        assert own_logprob(engine, start, ids[i]) == pytest.approx(token.chosen.logprob, abs=0.05)
+
+
+def own_logprob(engine: LlamaEngine, before: list[Any], wanted: int | None) -> float:
+    body = {"prompt": before, "n_predict": 1, "n_probs": 50_000, "temperature": 0.0,
+            "logit_bias": [[504, 1000.0]]}  # fmt: skip
+    headers = {"authorization": f"Bearer {engine.api_key}"}
+    url = f"{engine.base_url}/completion"
+    answer = httpx2.post(url, json=body, headers=headers, timeout=60).json()
+    [entry] = answer["completion_probabilities"]
+    return next(float(t["logprob"]) for t in entry["top_logprobs"] if t["id"] == wanted)
+
+
+@pytest.mark.model
 def test_a_repetition_penalty_reaches_the_sampler(engine: LlamaEngine) -> None:
     prompt = "The list: one, two, one, two,"
     plain = text_of(generate(engine, prompt, max_tokens=30))

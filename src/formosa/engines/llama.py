@@ -32,8 +32,8 @@ from formosa.chat.template import FAMILIES, ChatTemplate
 from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, check_probe, probe
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.http import LoopClients, error_from, sse_objects
+from formosa.engines.llama_logprobs import WrittenTokens
 from formosa.engines.llama_server import start, version
-from formosa.engines.logprobs import Ledger, from_content
 from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, Usage
 from formosa.engines.vocabulary import Vocabulary
 from formosa.errors import ContextError, EngineError, ModelError, UserError
@@ -172,7 +172,10 @@ class LlamaEngine:
             yield Piece("", "length", Usage(len(ids), 0))
             return
         body = {**shared, "n_predict": wanted, "stream": True}
-        ledger = Ledger()
+        tokens: WrittenTokens | None = None
+        if sampling.logprobs is not None:
+            body["timings_per_token"] = True
+            tokens = WrittenTokens(self._vocabulary, sampling.logprobs)
         try:
             client = await self._client()
             async with client.stream("POST", "/completion", json=body) as response:
@@ -182,13 +185,17 @@ class LlamaEngine:
                 async with aclosing(sse_objects(response, who="llama.cpp")) as events:
                     async for event in events:
                         piece = _piece(event)
-                        if sampling.logprobs is not None:
-                            sent = event.get("completion_probabilities")
-                            tokens = from_content(sent, sampling.logprobs, self._vocabulary.written)
-                            piece = piece._replace(logprobs=ledger.feed(tokens, piece.text))
+                        if tokens is not None:
+                            found = tokens.feed(event, piece.text)
+                            if piece.finish:
+                                found += await tokens.rest(ids, lambda more: self._ask(body, more))
+                            piece = piece._replace(logprobs=found)
                         yield piece
         except httpx2.HTTPError as error:
             raise EngineError(f"llama.cpp broke off: {type(error).__name__}: {error}") from error
+
+    async def _ask(self, body: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+        return await self._post("/completion", {**body, **more, "stream": False})
 
     async def _check_grammar(self, grammar: str, body: dict[str, Any]) -> None:
         """Whether llama.cpp follows `grammar`; it says nothing when it can't, and writes freely.

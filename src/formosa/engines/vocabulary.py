@@ -88,6 +88,14 @@ class Vocabulary:
         pairs = zip(self._tokens, self._kinds, strict=False)
         return frozenset(token for token, kind in pairs if token and _is_control(token, kind))
 
+    @cached_property
+    def ids(self) -> dict[bytes, int]:
+        """The id of the token that writes some bytes; the first one, where there are several."""
+        known: dict[bytes, int] = {}
+        for id in range(len(self._tokens)):
+            known.setdefault(self.written(id), id)
+        return known
+
     @property
     def begin_and_end(self) -> tuple[str, str]:
         """What a GGUF file names as the tokens that begin and end a text; "" for none."""

@@ -706,3 +706,14 @@ def test_pieces_are_tokenised_one_by_one() -> None:
 
     assert asyncio.run(ask())[-1].finish == "stop"
     assert asked == ["<|", "im>"]
+
+
+def test_a_llama_cpp_that_reports_half_of_its_tokens_is_found_out() -> None:
+    """Its server keeps tokens back that end inside a character, and gives the whole character the
+    log-probability of its last third. In this process they are asked for: see `llama_logprobs`."""
+    part = piece_of("台", "stop")
+    part["choices"][0]["logprobs"] = {"content": [{**ENTRY, "token": "台", "bytes": None}]}
+    usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+    engine = text(asked_of("llamacpp", sse(part, usage), []))
+    with pytest.raises(UnsupportedError, match="kept some"):
+        continued(engine, Sampling(max_tokens=2, logprobs=1))

@@ -99,7 +99,7 @@ class RemoteText(Remote):
                 await self._check_grammar(sampling.grammar, body, server)
         finish: Literal["stop", "length"] | None = None
         usage: Usage | None = None
-        ledger, reported, wrote = Ledger(), False, False
+        ledger, reported, wrote = Ledger(), 0, False
         async with (
             self._endpoint.ask("/completions", body) as response,
             aclosing(sse_objects(response, who=who)) as events,
@@ -111,7 +111,7 @@ class RemoteText(Remote):
                     tokens: tuple[Logprob, ...] = ()
                     if sampling.logprobs is not None:
                         tokens = self._logprobs(choice.get("logprobs"), sampling.logprobs)
-                        reported = reported or bool(tokens)
+                        reported += len(tokens)
                         tokens = ledger.feed(tokens, text)
                     if text or tokens:
                         wrote = True
@@ -122,6 +122,9 @@ class RemoteText(Remote):
             raise EngineError(f"{who} broke off before the reply ended.")
         if sampling.logprobs is not None and wrote and not reported:
             raise UnsupportedError("logprobs", f"{who} sent none")
+        kept_back = sampling.logprobs is not None and usage and reported < usage.completion
+        if kept_back and server.kind == "llama.cpp":  # those that end inside a character
+            raise UnsupportedError("logprobs", f"{who} kept some of them to itself")
         yield Piece("", finish, usage)
 
     async def tokenize(self, text: str) -> list[int]:

@@ -41,7 +41,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
 }
 SIZES = (1_000, 10_000, 100_000, 1_000_000)  # bytes
 CHUNK = 4  # characters: about one token
-LIMIT = 20.0  # CPU seconds for one text
+LIMIT = 3.0  # CPU seconds for one text
 
 
 def _repeated(piece: str, size: int) -> str:
@@ -70,9 +70,9 @@ def streamed(text: str, size: int) -> None:
 
 
 def measured(run: Callable[[str], None], text: str) -> Speed:
-    """The best of as many runs as fit in a fifth of a second, three at least if they are short."""
+    """The best of as many runs as fit in a fifth of a second, two at least if they are short."""
     best, spent, runs = float("inf"), 0.0, 0
-    while spent < 0.2 or (runs < 3 and spent < 2):
+    while spent < 0.2 or (runs < 2 and spent < 1):
         started = time.process_time()
         run(text)
         took = max(time.process_time() - started, 1e-9)

@@ -22,7 +22,7 @@ def parser() -> Any:
 
 def whole(text: str) -> list[Any]:
     best, spent, runs = float("inf"), 0.0, 0
-    while spent < 0.2 or (runs < 3 and spent < 2):
+    while spent < 0.2 or (runs < 2 and spent < 1):
         started = time.process_time()
         parser().extract_tool_calls(text, None)
         took = max(time.process_time() - started, 1e-9)

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from formosa.chat.grammar import LONGEST_ARRAY, prepared_schema, reply_grammar
+from formosa.chat.grammar import reply_grammar
+from formosa.chat.grammar_schema import LONGEST_ARRAY, prepared_schema
 from formosa.chat.message import Message, Tool
 from formosa.chat.parser import Reply, parse_reply
 from formosa.chat.template import ChatTemplate

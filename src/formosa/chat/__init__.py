@@ -6,7 +6,7 @@
     guard.py        cuts a prompt where words only spell a control token
     parser.py       reads a reply as it streams: reasoning, content, tool calls
     scan.py         finds where a call ends; calls.py reads it
-    grammar.py      what a reply may be: forced calls, JSON by a schema
+    grammar.py      what a reply may be: forced calls, JSON by a schema (grammar_schema.py)
     check.py        refuses a message that could not be read back
     schema.py       a Python function's types and docstring as a tool
 

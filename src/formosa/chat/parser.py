@@ -34,7 +34,7 @@ from typing import Literal
 from formosa.chat.calls import MalformedCallError, list_items, read_calls
 from formosa.chat.message import Message, ToolCall
 from formosa.chat.reply import Defect, Delta, Event, Reply
-from formosa.chat.scan import CallScan
+from formosa.chat.scan import CallScan, after_value
 from formosa.chat.tags import CALL, END_CALL, END_THINK, SPACE, THINK, partial_tag
 
 __all__ = [
@@ -66,8 +66,6 @@ class _State(Enum):
 
 _OPEN_TAGS = re.compile(r"<think>|<tool_call>")
 _THOUGHT_TAGS = re.compile(r"</think>|<tool_call>")
-_AFTER_OBJECT = re.compile(rf"([\s,}}\]]{{0,{SPACE}}})(</tool_call>|[{{\[])")
-_AFTER_OBJECT_SPACE = re.compile(rf"[\s,}}\]]{{0,{SPACE + 1}}}")
 _SPACE = re.compile(rf"[\s,}}\]]{{0,{SPACE + 1}}}")
 # A quoted key right after a call's start. In a JSON string the quote would end the string, and what
 # follows the string could not be a letter: so here the next call begins, and the string is broken.
@@ -281,18 +279,15 @@ class ReplyParser:
         return self._finish_object(found.end)
 
     def _after_object(self) -> bool:
-        match = _AFTER_OBJECT.match(self._pending)
-        if match is not None:
-            if match[2] == END_CALL:
-                self._pending = self._pending[match.end() :]
-                self._state = _State.BETWEEN
-                return True
-            if not set(match[1]) & {"}", "]"}:  # another object between the same tags
-                self._start_call(0, match.start(2))
-                return True
-        elif not self._final and self._may_still_close():
+        follows, position = after_value(self._pending, self._final)
+        if follows == "more":
             return False
-        self._state = _State.BETWEEN  # the closing tag was forgotten
+        if follows == "value":
+            self._start_call(0, position)
+            return True
+        if follows == "tag":
+            self._pending = self._pending[position:]
+        self._state = _State.BETWEEN  # the closing tag may have been forgotten
         return True
 
     # -- calls -------------------------------------------------------------------------------
@@ -338,11 +333,6 @@ class ReplyParser:
         self._line_empty = True
         self._state = _State.AFTER_OBJECT
         return True
-
-    def _may_still_close(self) -> bool:
-        space = _AFTER_OBJECT_SPACE.match(self._pending)
-        assert space is not None
-        return space.end() <= SPACE and END_CALL.startswith(self._pending[space.end() :])
 
     def _spoil(self, end: int, problem: str) -> bool:
         """Give the call back raw, up to `end` of what is pending, or up to the place before it

@@ -24,6 +24,8 @@ _INSIDE = {quote: re.compile(rf"\\.|{quote}|</tool_call>", re.DOTALL) for quote 
 # follows the string could not be a letter: so here the next call begins, and the string is broken.
 _NEXT_CALL = re.compile(r'<tool_call>[\s\[{]*[\[{]\s*"\w')
 _SPACE = re.compile(rf"\s{{0,{SPACE}}}")
+_AFTER = re.compile(rf"([\s,}}\]]{{0,{SPACE}}})(</tool_call>|[{{\[])")
+_AFTER_SPACE = re.compile(rf"[\s,}}\]]{{0,{SPACE + 1}}}")
 
 
 class Scan(NamedTuple):
@@ -112,6 +114,20 @@ class CallScan:
         self.length += end
         self._scanned = 0
         return Scan("more", end)
+
+
+def after_value(pending: str, final: bool) -> tuple[Literal["more", "tag", "value", "none"], int]:
+    """What follows the JSON value of a call, and where: its closing tag (which ends there), another
+    value between the same tags (which begins there), or neither: then the tag was forgotten."""
+    match = _AFTER.match(pending)
+    if match is None:
+        space = _AFTER_SPACE.match(pending)
+        assert space is not None
+        may_come = space.end() <= SPACE and END_CALL.startswith(pending[space.end() :])
+        return ("more" if may_come and not final else "none"), 0
+    if match[2] == END_CALL:
+        return "tag", match.end()
+    return ("none" if set(match[1]) & {"}", "]"} else "value"), match.start(2)
 
 
 def _string_is_broken(pending: str, position: int, final: bool) -> bool | None:

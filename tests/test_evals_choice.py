@@ -12,14 +12,19 @@ from hypothesis import strategies as st
 from formosa.chat.message import Message
 from formosa.engines.protocol import ChatReply
 from formosa.errors import DataError
-from formosa.evals.choice import Choice, ask_choice, choice_task, right_letter, system_prompt
-from formosa.evals.mini import mini_zh_tw
+from formosa.evals.choice import (
+    Choice,
+    ChoiceSet,
+    ask_choice,
+    choice_task,
+    right_letter,
+    system_prompt,
+)
+from formosa.evals.mini import TASKS, load, mini_zh_tw
 from formosa.evals.task import Sample, ScoreRecord
 
 MOUNTAIN = Sample("m", Choice("臺灣最高的山是哪一座？", ("玉山", "雪山", "合歡山", "大屯山"), 0))
-TASK = choice_task(
-    "t", [MOUNTAIN], prompt="zh", source="", revision="", licence="", language="zh-TW"
-)
+TASK = choice_task(ChoiceSet("t", [MOUNTAIN], "zh", "", "", "", "zh-TW"))
 
 
 def scored(
@@ -129,6 +134,28 @@ def test_a_score_can_be_checked_by_a_person() -> None:
     assert made.answer == OTHER
     assert f"\\box{{{OTHER}}}" in made.why
     assert f"{GOLD} is right" in made.why
+
+
+def test_the_log_says_how_replies_are_read() -> None:
+    assert TASK.describe()["decoder"] == "last box; last announced letter"
+    assert list(TASK.scorers) == ["box", "pattern"]
+
+
+def test_our_own_set_comes_in_every_variant() -> None:
+    assert list(TASKS) == [
+        "mini-zh-tw",
+        "mini-zh-tw-logit",
+        "mini-zh-tw-twinkle-box",
+        "mini-zh-tw-twinkle-pattern",
+    ]
+    main = {name: next(iter(load(name).scorers)) for name in TASKS}
+    assert list(main.values()) == ["box", "logit", "twinkle", "twinkle"]
+    for name in TASKS:
+        task = load(name)
+        assert task.name == name
+        assert task.revision == mini_zh_tw().revision
+    with pytest.raises(DataError, match="no task called mini-zh-tw-x"):
+        load("mini-zh-tw-x")
 
 
 def test_our_own_set_is_40_questions_with_four_different_options() -> None:

@@ -12,6 +12,7 @@ comes first and is the same for all questions with as many options, so an engine
 serves it.
 
 Knows the text of a question and its scoring. Knows nothing of data files: `mini.py` and others do.
+Other ways of asking the same questions are in `logit.py` and `twinkle.py`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from string import ascii_uppercase
 from typing import Literal
 
 from formosa.chat.message import Message
-from formosa.engines.protocol import ChatReply
+from formosa.engines.protocol import ChatReply, Sampling
 from formosa.errors import DataError
 from formosa.evals.extract import Reading, read_box, read_pattern
-from formosa.evals.task import Asked, Sample, Scorer, ScoreRecord, Task, shuffled, unread
+from formosa.evals.task import Ask, Asked, Sample, Scorer, ScoreRecord, Task, shuffled, unread
 
 VERSION = 1
 
@@ -72,33 +73,68 @@ class Choice:
         return ascii_uppercase[: len(self.options)]
 
 
-def choice_task(
-    name: str,
-    samples: Sequence[Sample[Choice]],
-    *,
-    prompt: Language,
-    source: str,
-    revision: str,
-    licence: str,
-    language: str,
-    version: int = VERSION,
-) -> Task[Choice]:
-    """A task of multiple-choice questions with the system prompt of `prompt`."""
+@dataclass(frozen=True)
+class ChoiceSet:
+    """A data set of such questions, before it is decided how they are asked.
+
+    Attributes:
+        name: of the task that asks them by the protocol of this module.
+        prompt: the language of our system prompts.
+        source, revision, licence, language: see `Task`.
+    """
+
+    name: str
+    samples: Sequence[Sample[Choice]]
+    prompt: Language
+    source: str
+    revision: str
+    licence: str
+    language: str
+
+    def task(
+        self,
+        name: str,
+        *,
+        version: int,
+        ask: Ask[Choice],
+        scorers: Mapping[str, Scorer[Choice]],
+        decoder: str,
+        needs: Callable[[Sampling], Sampling] | None = None,
+    ) -> Task[Choice]:
+        """These questions, asked and scored in some way."""
+        return Task(
+            name=name,
+            version=version,
+            source=self.source,
+            revision=self.revision,
+            licence=self.licence,
+            language=self.language,
+            samples=self.samples,
+            ask=ask,
+            scorers=scorers,
+            decoder=decoder,
+            needs=needs,
+        )
+
+
+def choice_task(questions: ChoiceSet, name: str = "") -> Task[Choice]:
+    """The questions with the system prompt that asks for a box, read as `box` and as `pattern`."""
 
     def ask(sample: Sample[Choice], repeat: int, seed: int) -> Asked:
-        return ask_choice(sample, repeat, seed, prompt)
+        return ask_choice(sample, repeat, seed, questions.prompt)
 
-    return Task(
-        name=name,
-        version=version,
-        source=source,
-        revision=revision,
-        licence=licence,
-        language=language,
-        samples=samples,
+    return questions.task(
+        name or questions.name,
+        version=VERSION,
         ask=ask,
-        scorers={"box": _scorer(read_box), "pattern": _scorer(read_pattern)},
+        scorers=own_scorers(),
+        decoder="last box; last announced letter",
     )
+
+
+def own_scorers() -> dict[str, Scorer[Choice]]:
+    """Our two readings of one reply; `box` is the main one."""
+    return {"box": _scorer(read_box), "pattern": _scorer(read_pattern)}
 
 
 def order(sample: Sample[Choice], repeat: int, seed: int) -> list[int]:
@@ -113,29 +149,37 @@ def right_letter(sample: Sample[Choice], repeat: int, seed: int) -> str:
 
 def ask_choice(sample: Sample[Choice], repeat: int, seed: int, prompt: Language) -> Asked:
     """The system prompt, and the question with its options, one a line."""
-    choice = sample.content
-    places = order(sample, repeat, seed)
-    lines = [
-        f"{letter}: {choice.options[i]}" for letter, i in zip(choice.letters, places, strict=True)
-    ]
     return Asked(
         (
-            Message("system", system_prompt(choice.letters, prompt)),
-            Message("user", "\n".join([choice.question, *lines])),
+            Message("system", system_prompt(sample.content.letters, prompt)),
+            Message("user", user_text(sample, repeat, seed)),
         ),
         gold=right_letter(sample, repeat, seed),
     )
 
 
+def user_text(sample: Sample[Choice], repeat: int, seed: int) -> str:
+    """The question with its options in this time's order, one a line."""
+    choice = sample.content
+    places = order(sample, repeat, seed)
+    lines = [
+        f"{letter}: {choice.options[i]}" for letter, i in zip(choice.letters, places, strict=True)
+    ]
+    return "\n".join([choice.question, *lines])
+
+
 def system_prompt(letters: str, prompt: Language) -> str:
     """The instruction to answer in a box, naming the letters."""
+    return BOX_PROMPTS[prompt].replace("{letters}", named_letters(letters, prompt))
+
+
+def named_letters(letters: str, prompt: Language) -> str:
+    """`A、B、C、D` or `A, B, C, and D`."""
     if prompt == "zh":
-        named = "、".join(letters)
-    elif len(letters) == 2:
-        named = " and ".join(letters)
-    else:
-        named = ", ".join(letters[:-1]) + f", and {letters[-1]}"
-    return BOX_PROMPTS[prompt].replace("{letters}", named)
+        return "、".join(letters)
+    if len(letters) == 2:
+        return " and ".join(letters)
+    return ", ".join(letters[:-1]) + f", and {letters[-1]}"
 
 
 def _scorer(read: Callable[[str, str], Reading]) -> Scorer[Choice]:

@@ -19,23 +19,46 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from pathlib import Path
 
-from formosa.evals.choice import Choice, choice_task
+from formosa.evals.choice import Choice, ChoiceSet
 from formosa.evals.task import Sample, Task
+from formosa.evals.variants import task_in, variants
 from formosa.files import sha256_text
+from formosa.wheels import Say
 
 NAME = "mini-zh-tw"
 
+TASKS = variants(
+    NAME, "40 questions about everyday Taiwan, multiple choice; our own, comes with us"
+)
+
+
+def load(
+    name: str,
+    *,
+    data_dir: Path | None = None,
+    revision: str | None = None,
+    say: Say | None = None,
+) -> Task[Choice]:
+    """One of `TASKS`. The data come with us, so the other arguments change nothing."""
+    return task_in(mini_set(), name)
+
 
 def mini_zh_tw() -> Task[Choice]:
-    """The task. Its revision is the sha256 of the questions' file."""
+    """The task in our own protocol."""
+    return load(NAME)
+
+
+def mini_set() -> ChoiceSet:
+    """The questions. Their revision is the sha256 of their file."""
     text = resources.files("formosa.evals").joinpath("data/mini_zh_tw.jsonl").read_text("utf-8")
     samples = []
     for line in text.splitlines():
         row = json.loads(line)
         choice = Choice(row["question"], (row["right"], *row["wrong"]), right=0)
         samples.append(Sample(row["id"], choice, row["subject"]))
-    return choice_task(
+    return ChoiceSet(
         NAME,
         samples,
         prompt="zh",

@@ -60,9 +60,14 @@ class Purity:
         return self.simplified_only / self.han if self.han else 0.0
 
     @property
+    def mainland_han(self) -> int:
+        """How many Han characters are in mainland words."""
+        return sum(map(count_han, self.mainland_terms))
+
+    @property
     def mainland_share(self) -> float:
         """Of 1: Han characters in mainland words among the Han characters."""
-        return sum(map(count_han, self.mainland_terms)) / self.han if self.han else 0.0
+        return self.mainland_han / self.han if self.han else 0.0
 
     @property
     def pure(self) -> bool:

@@ -12,6 +12,7 @@
     endpoint.py, http.py, dialect.py   address, key, retries; events and errors; who honours what
     pool.py       several text engines as one
     vocabulary.py, tokenizer_files.py, logprobs.py   tokens and their bytes, templates of folders
+    advice.py     what would make this machine faster
     open.py       from a model's name to something that answers
 
 A room of its own because the server, the evaluator, the tool loop and the parity check all ask

@@ -46,8 +46,19 @@ NO_LIMIT = httpx2.Timeout(None, connect=10.0)  # a long prompt on a slow machine
 def usable_cores() -> int:
     """How many cores this process may run on, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, cores_of_quota() or cores)
+
+
+def cores_of_quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
+    """A container's share of the machine in whole cores, rounded up; None without a limit."""
+    try:
+        quota, period = map(int, path.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no such group, or "max"
+        return None
+    return max(-(-quota // period), 1) if period > 0 else None
 
 
 class LlamaEngine:

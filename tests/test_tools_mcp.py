@@ -341,6 +341,16 @@ def test_a_server_that_cannot_be_opened_is_one_sentence(server: McpServer, probl
     assert caught.value.hint
 
 
+def test_without_the_package_the_command_that_installs_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is an extra: the base install works without it."""
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(UserError, match="need the `mcp` package") as caught:
+        results(server=STDIO)
+    assert "formosa-lm[mcp]" in caught.value.hint
+
+
 def test_a_server_that_says_nothing_is_given_up() -> None:
     async def never(registry: Registry) -> None:
         raise AssertionError

@@ -212,7 +212,7 @@ def main() -> None:
         folder = Path(scratch)
         reports = []
         for name, make in servers(chosen, folder).items():
-            if chosen.only and not any(word in name for word in chosen.only):
+            if chosen.only and name not in chosen.only:
                 continue
             reports.append(make())
             tell(reports[-1])
@@ -249,7 +249,9 @@ def servers(chosen: argparse.Namespace, folder: Path) -> dict[str, Callable[[], 
             with formosa_vllm(python, smol, own) as url:
                 live = run_check(url, only=LIVE)
             with formosa_vllm(python, parrot, template()) as url:
-                return joined("Formosa over vLLM", live, run_check(url, only=["vectors"]))
+                return joined(
+                    "Formosa over vLLM", live, run_check(url, only=["vectors"], by="parrot")
+                )
 
         found["vLLM, hermes"] = hermes
         found["vLLM, hermes, deepseek_r1"] = thinking

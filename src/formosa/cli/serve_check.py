@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -15,6 +16,8 @@ from formosa.cli.output import Output, command_output
 @click.option("--api-key", show_envvar=True, help="Sent as a bearer token.")
 @click.option("--only", multiple=True, metavar="GROUP|ID",
               help="Run only this; may be repeated.")  # fmt: skip
+@click.option("--by", type=click.Choice(["choice", "parrot"]),
+              help="How the model is made to say the scripted replies.  [default: what works]")  # fmt: skip
 @click.option("--timeout", default=300.0, show_default=True, type=click.FloatRange(min=0.1),
               help="Seconds that the server may be silent.")  # fmt: skip
 @click.option("--all", "show_all", is_flag=True, help="Show also what passed.")
@@ -25,6 +28,7 @@ def check(
     model: str | None,
     api_key: str | None,
     only: tuple[str, ...],
+    by: Literal["choice", "parrot"] | None,
     timeout: float,
     show_all: bool,
 ) -> int:
@@ -49,7 +53,7 @@ def check(
             progress.update(task, advance=1, description=result.id)
 
         report: Report = run_check(
-            url, api_key=api_key, model=model, only=only, timeout=timeout, heard=heard
+            url, api_key=api_key, model=model, only=only, by=by, timeout=timeout, heard=heard
         )
     if out.json_mode:
         out.data(report.to_json())

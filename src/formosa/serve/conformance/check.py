@@ -15,7 +15,7 @@ from formosa.serve.conformance.exchange import Answer, Server, Streamed
 from formosa.serve.conformance.probe import PROBES, Probe
 from formosa.serve.conformance.probes_errors import probes_of_bad_requests
 from formosa.serve.conformance.report import Report, Result
-from formosa.serve.conformance.steering import Steering, find_steering
+from formosa.serve.conformance.steering import Steering, Way, find_steering
 from formosa.serve.conformance.vectors import Vector, judge, tools, unjudged, vectors
 
 GROUPS = ("models", "answer", "stream", "tools", "format", "history", "errors", "leave", "vectors")
@@ -41,6 +41,7 @@ def run_check(
     api_key: str | None = None,
     model: str | None = None,
     only: Sequence[str] = (),
+    by: Way | None = None,
     timeout: float = 300.0,
     patience: float = 2.0,
     transport: httpx2.BaseTransport | None = None,
@@ -53,6 +54,7 @@ def run_check(
         api_key: sent as a bearer token.
         model: the name in the requests; the first one that the server lists by default.
         only: groups (`tools`) or ids (`stream.usage`) to run; all by default.
+        by: how the model is made to say the scripted replies; whatever works by default.
         timeout: seconds that the server may be silent.
         patience: seconds that a slot may take to answer after its clients left.
         transport: for tests without a network.
@@ -81,7 +83,7 @@ def run_check(
         steering: Steering | None = None
         wanted = [vector for vector in vectors() if chosen(f"vectors.{vector.id}")]
         if wanted:
-            steering = find_steering(server)
+            steering = find_steering(server, by)
             for result in _judged(server, steering, wanted):
                 add(result)
     finally:

@@ -8,12 +8,13 @@ Tried in this order, each with a sentence that no model says by itself:
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from formosa.serve.conformance.exchange import Answer, Server
 from formosa.serve.conformance.parrot import OPEN_THINKING, Parrot
 from formosa.serve.conformance.vectors import PROBE_TEXT, Vector, tools, vectors
 
+Way = Literal["choice", "parrot"]
 LONGEST = 700  # tokens, more than any scripted reply has
 TRIES = 3  # a busy server may cut the same text into other tokens
 
@@ -122,12 +123,14 @@ def suite_parrot() -> Parrot:
     return Parrot([PROBE_TEXT, *(vector.text for vector in vectors())])
 
 
-def find_steering(server: Server) -> Steering | None:
-    """The first way that works on this server, or None."""
-    for old in (False, True):
+def find_steering(server: Server, by: Way | None = None) -> Steering | None:
+    """The first way that works on this server, or None. `by` tries that one only."""
+    for old in (False, True) if by != "parrot" else ():
         way = Choice(server, old=old)
         if _says(server, **way._guided(PROBE_TEXT), max_tokens=LONGEST):
             return way
+    if by == "choice":
+        return None
     parrot = suite_parrot()
     if _says(server, **parrot.body(PROBE_TEXT)):
         return Parroting(parrot)

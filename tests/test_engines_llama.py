@@ -18,6 +18,7 @@ from formosa.engines.llama import LlamaEngine, usable_cores
 from formosa.engines.open import open_chat
 from formosa.engines.protocol import ChatRequest, Piece, Prompt, Sampling, TextEngine
 from formosa.errors import ContextError, EngineError, ModelError, UnsupportedError, UserError
+from formosa.files import sha256_file
 from formosa.models import resolve
 from lora import write_lora
 from test_engines_gguf import gguf_header
@@ -339,6 +340,7 @@ def test_each_adapter_answers_on_the_same_server(path: Path, tmp_path: Path) -> 
     assert text_of(generate(plain, max_tokens=8)) == alone[0]
     assert a.info.name == "a"
     assert a.info.details["base"] == "smollm2-135m"
+    assert a.info.sha256 == sha256_file(files["a"])
     with pytest.raises(UserError, match="no adapter called c"):
         engine.with_adapter("c")
     asyncio.run(plain.aclose())

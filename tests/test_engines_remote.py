@@ -48,7 +48,7 @@ Answer = Callable[[httpx2.Request], httpx2.Response]
 
 @pytest.fixture(autouse=True)
 def no_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=3):
+    with stamina.set_testing(True, attempts=3, cap=True):
         yield
 
 
@@ -482,6 +482,18 @@ def test_a_busy_server_is_asked_again(status: int) -> None:
     ]
     reply = asyncio.run(chat(lambda _: answers.pop(0)).reply(ASKED))
     assert reply.message.content == "at last"
+
+
+def test_one_of_several_servers_is_not_waited_for() -> None:
+    asked: list[int] = []
+
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        asked.append(1)
+        return httpx2.Response(503)
+
+    with pytest.raises(BusyError):
+        asyncio.run(chat(answer, attempts=2).reply(ASKED))
+    assert len(asked) == 2
 
 
 def test_a_refused_request_is_not_asked_again() -> None:

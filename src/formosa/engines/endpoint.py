@@ -54,7 +54,9 @@ class Endpoint:
         timeout: float,
         transport: httpx2.AsyncBaseTransport | None,
         info: ModelInfo | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
+        self._attempts = attempts
         self.url, self.who = _checked(base_url)
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx2.Timeout(timeout, connect=min(timeout, 30.0))
@@ -95,7 +97,9 @@ class Endpoint:
     async def _send(
         self, client: httpx2.AsyncClient, url: str, body: Mapping[str, Any] | None
     ) -> httpx2.Response:
-        attempts = stamina.retry_context(on=wait_before_again, attempts=ATTEMPTS, timeout=None)
+        attempts = stamina.retry_context(
+            on=wait_before_again, attempts=self._attempts, timeout=None
+        )
         response: httpx2.Response | None = None
         try:
             async for attempt in attempts:
@@ -229,6 +233,7 @@ class Remote:
         timeout: seconds that the server may be silent.
         transport: carries the requests; for tests and unusual networks.
         info: what is known about the model already.
+        attempts: how often a request that failed before it was answered is sent in all.
 
     Raises:
         UserError: the address is none.
@@ -243,9 +248,16 @@ class Remote:
         timeout: float = 600,
         transport: httpx2.AsyncBaseTransport | None = None,
         info: ModelInfo | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self._endpoint = Endpoint(
-            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport, info=info
+            base_url,
+            model=model,
+            api_key=api_key,
+            timeout=timeout,
+            transport=transport,
+            info=info,
+            attempts=attempts,
         )
 
     @property

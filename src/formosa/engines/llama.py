@@ -37,6 +37,7 @@ from formosa.engines.llama_server import start, version
 from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, Usage
 from formosa.engines.vocabulary import Vocabulary
 from formosa.errors import ContextError, EngineError, ModelError, UserError
+from formosa.files import sha256_file
 
 # Tags that some vocabularies list as control tokens: they must come out as text all the same.
 KEPT_TAGS = [THINK, END_THINK, CALL, END_CALL]
@@ -295,7 +296,7 @@ class AdaptedLlama:
             base,
             name=name,
             path=str(path),
-            sha256=None,
+            sha256=sha256_file(path),
             details={**base.details, "base": base.name, "base_sha256": base.sha256},
         )
 

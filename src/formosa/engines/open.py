@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from formosa.chat.template import FAMILIES, ChatTemplate
+from formosa.engines.endpoint import ATTEMPTS
 from formosa.engines.gguf import read_metadata
 from formosa.engines.llama import LlamaEngine
 from formosa.engines.pool import EnginePool
@@ -168,8 +169,17 @@ def _raw(
             control = vocabulary.control_tokens if vocabulary else frozenset()
             details = {"engine": "remote"}
             info = ModelInfo(found.name, template=own, details=details, control_tokens=control)
+    # Where there is another server, a broken one is not waited for.
+    attempts = ATTEMPTS if len(urls) == 1 else 2
     engines: list[TextEngine] = [
-        RemoteText(url, model=served, api_key=api_key, info=info, vocabulary=vocabulary)
+        RemoteText(
+            url,
+            model=served,
+            api_key=api_key,
+            info=info,
+            attempts=attempts,
+            vocabulary=vocabulary,
+        )
         for url in urls
     ]
     engine = engines[0] if len(engines) == 1 else EnginePool(engines)

@@ -23,7 +23,7 @@ from formosa.engines.dialect import (
     sampling_fields,
     text_logprob_fields,
 )
-from formosa.engines.endpoint import Remote, Server
+from formosa.engines.endpoint import ATTEMPTS, Remote, Server
 from formosa.engines.http import sse_objects
 from formosa.engines.logprobs import Ledger, from_columns, from_content
 from formosa.engines.protocol import Logprob, ModelInfo, Piece, Prompt, Sampling, Usage
@@ -64,10 +64,17 @@ class RemoteText(Remote):
         timeout: float = 600,
         transport: httpx2.AsyncBaseTransport | None = None,
         info: ModelInfo | None = None,
+        attempts: int = ATTEMPTS,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         super().__init__(
-            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport, info=info
+            base_url,
+            model=model,
+            api_key=api_key,
+            timeout=timeout,
+            transport=transport,
+            info=info,
+            attempts=attempts,
         )
         self.vocabulary = vocabulary
         self._tokenizes: bool | None = None

@@ -37,6 +37,7 @@ from formosa.engines.vllm_command import (
     why_it_ended,
 )
 from formosa.errors import BusyError, EngineError, ModelError, UserError
+from formosa.files import sha256_file
 from formosa.models import Say
 
 TICK = 0.25  # seconds between two looks at a server that starts
@@ -262,12 +263,14 @@ class AdaptedVllm(RemoteText):
         self._engine = engine
         base = engine.info
         details = {**base.details, "base": base.name, "base_sha256": base.sha256}
+        weights = path / "adapter_model.safetensors"
+        sha256 = sha256_file(weights) if weights.exists() else None
         super().__init__(
             f"{engine.server.base_url}/v1",
             model=name,
             api_key=engine.api_key,
             timeout=3600,
-            info=replace(base, name=name, path=str(path), sha256=None, details=details),
+            info=replace(base, name=name, path=str(path), sha256=sha256, details=details),
             vocabulary=engine.vocabulary,
         )
 

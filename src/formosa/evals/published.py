@@ -5,6 +5,7 @@ Knows where files come from. `tmmluplus.py`, `mmlu.py` and `tw_legal.py` say wha
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,11 @@ def load_published(
 
 def _read(path: Path, unnamed: Sequence[str]) -> Table:
     """A table; a csv file whose first line names no question has the columns `unnamed`."""
-    table = read_table(path)
-    if unnamed and path.suffix.lower() == ".csv" and "question" not in table.rows[0].values:
+    if unnamed and path.suffix.lower() == ".csv" and "question" not in _first_cells(path):
         return read_table(path, unnamed)
-    return table
+    return read_table(path)
+
+
+def _first_cells(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return next(csv.reader([file.readline()]), [])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,8 +26,9 @@ from formosa.cli.output import Output, command_output
 from formosa.cli.session import visible
 from formosa.engines.protocol import ChatModel, ChatRequest, Sampling
 from formosa.engines.templated import TemplatedChat
+from formosa.evals.plan import Plan, make_plan
 from formosa.evals.registry import load_task
-from formosa.evals.run import Plan, Progress, make_plan, run_task
+from formosa.evals.run import Progress, run_task
 from formosa.results import report
 from formosa.results.log import EvalLog, read_log
 
@@ -319,7 +321,7 @@ def _show_plans(out: Output, chat: ChatModel, plans: list[Plan]) -> None:
                 "samples": start["plan"]["samples"],
                 "of": start["plan"]["original"],
                 "repeats": plan.repeats,
-                "requests": len(plan.requests),
+                "requests": len(plan),
                 "seed": plan.seed,
                 "max_tokens": plan.sampling.max_tokens,
                 "temperature": plan.sampling.temperature,
@@ -335,7 +337,7 @@ def _show_plans(out: Output, chat: ChatModel, plans: list[Plan]) -> None:
             "gold": planned.asked.gold,
         }
         for plan in plans
-        for planned in plan.requests[:SHOWN_PROMPTS]
+        for planned in itertools.islice(plan.requests(), SHOWN_PROMPTS)
     ]
     if out.json_mode:
         out.data({"plan": rows, "prompts": prompts})

@@ -4,8 +4,8 @@
 a millisecond of CPU a request in the HTTP client. An evaluation asks 100,000 questions, and wants
 to be told at once that a server is busy, so that it can slow down for all of them. Two differences:
 
-- one try. `BusyError` (with the server's Retry-After), `UnreachableError` and other errors go straight
-  to the caller, who knows about the other requests.
+- one try. `BusyError` (with the server's Retry-After), `UnreachableError` and other errors go to
+  the caller at once, who knows about the other requests.
 - requests go through the standard library's `http.client` on kept connections, in threads: a tenth
   of the CPU time. Where the environment names a proxy for this address, `httpx2` is used all the
   same, since it knows the manners of proxies.

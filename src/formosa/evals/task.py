@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from formosa.chat.message import Message, Tool
-from formosa.engines.protocol import ChatReply
+from formosa.engines.protocol import ChatReply, Sampling
 from formosa.errors import DataError
 from formosa.files import sha256_json
 from formosa.results.log import Outcome
@@ -110,6 +110,13 @@ class Task(Generic[Content]):
             evenly spread part.
         ask: (sample, repeat, seed) → the question as put to the model.
         scorers: name → (sample, repeat, seed, reply) → score. The first is the main one.
+        decoder: how a reply becomes what the scorers judge, with its version (`tool-calls/1`),
+            where that is a choice; it can move a score by points.
+        needs: what the task asks of the sampling, such as one token with log-probabilities.
+        slow_scorers: they may take seconds (and are safe in threads), so that the runner must not
+            wait for them.
+        private: the questions must not leave the cache. No text of a question or a reply goes
+            into a log or onto a terminal; of a reply, only what `keep` makes of it.
     """
 
     name: str
@@ -121,6 +128,11 @@ class Task(Generic[Content]):
     samples: Sequence[Sample[Content]]
     ask: Ask[Content]
     scorers: Mapping[str, Scorer[Content]] = field(default_factory=dict)
+    decoder: str = ""
+    needs: Callable[[Sampling], Sampling] | None = None
+    slow_scorers: bool = False
+    private: bool = False
+    keep: Callable[[ChatReply], Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -142,6 +154,8 @@ class Task(Generic[Content]):
             "revision": self.revision,
             "licence": self.licence,
             "language": self.language,
+            **({"decoder": self.decoder} if self.decoder else {}),
+            **({"private": True} if self.private else {}),
         }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from formosa.chat.template import ChatTemplate
 from formosa.engines.endpoint import Endpoint
+from formosa.engines.llama import LlamaEngine
 from formosa.engines.open import open_chat, with_adapters
 from formosa.engines.pool import EnginePool
 from formosa.engines.remote import RemoteText
@@ -123,6 +124,17 @@ def test_a_gguf_file_gives_the_template_too() -> None:
     assert chat.template.stop == "<|im_end|>"
     assert "<|im_start|>" in chat.info.control_tokens
     assert chat.template.source == open_source()
+
+
+@pytest.mark.model
+def test_a_llama_cpp_server_tells_its_own_template() -> None:
+    engine = LlamaEngine(resolve("smollm2-135m").path, context=64)
+    url = f"{engine.base_url}/v1"
+    for model in ("", "whatever"):
+        chat = open_chat(model, base_url=url, api_key=engine.api_key, raw=True)
+        assert isinstance(chat, TemplatedChat)
+        assert (chat.template.source, chat.template.stop) == (open_source(), "<|im_end|>")
+    asyncio.run(engine.aclose())
 
 
 def open_source() -> str:

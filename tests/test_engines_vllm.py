@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -201,6 +202,7 @@ def test_an_interpreter_that_is_none_is_one_sentence(tmp_path: Path) -> None:
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., VllmEngine]:
     monkeypatch.setenv("FAKE_VLLM_FOLDER", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     options = VllmOptions(python=write_fake(tmp_path), patience=60)
     model = checkpoint(tmp_path / "model")
 
@@ -331,7 +333,7 @@ def test_nothing_is_left_when_we_are_killed(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(model), write_fake(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "FAKE_VLLM_FOLDER": str(tmp_path)},
+        env={**os.environ, "FAKE_VLLM_FOLDER": str(tmp_path), "TMPDIR": str(tmp_path)},
     )
     assert ours.stdout is not None
     assert ours.stdout.readline() == "up\n"

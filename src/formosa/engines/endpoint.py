@@ -43,7 +43,11 @@ class Server(NamedTuple):
 
 
 class Endpoint:
-    """One server: its address, its key and the manners of asking it."""
+    """One server: its address, its key and the manners of asking it.
+
+    Attributes:
+        here: whether it is on this machine.
+    """
 
     def __init__(
         self,
@@ -61,10 +65,10 @@ class Endpoint:
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx2.Timeout(timeout, connect=min(timeout, 30.0))
         # On this machine no proxy: the words stay here.
-        here = urlsplit(self.url).hostname in ("127.0.0.1", "::1", "localhost")
+        self.here = urlsplit(self.url).hostname in ("127.0.0.1", "::1", "localhost")
         self._clients = LoopClients(
             lambda: httpx2.AsyncClient(
-                headers=headers, timeout=limits, transport=transport, trust_env=not here
+                headers=headers, timeout=limits, transport=transport, trust_env=not self.here
             )
         )
         known = info or ModelInfo(name=model or self.who, details={"engine": "remote"})

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+import httpx2
+
 from formosa.chat.template import FAMILIES, ChatTemplate
-from formosa.engines.endpoint import ATTEMPTS
+from formosa.engines.endpoint import ATTEMPTS, Endpoint
 from formosa.engines.gguf import read_metadata
 from formosa.engines.llama import LlamaEngine
 from formosa.engines.pool import EnginePool
@@ -161,7 +163,7 @@ def _raw(
         try:
             found = resolve(model, say=say)
         except ModelError:  # a name that only the server knows
-            if template is None:
+            if template is None and _served_template(urls[0], api_key) is None:
                 raise
         else:
             served = None
@@ -169,6 +171,10 @@ def _raw(
             control = vocabulary.control_tokens if vocabulary else frozenset()
             details = {"engine": "remote"}
             info = ModelInfo(found.name, template=own, details=details, control_tokens=control)
+    if info is None and template is None:
+        own = _served_template(urls[0], api_key)
+        if own is not None:
+            info = ModelInfo(served or "", template=own, details={"engine": "remote"})
     # Where there is another server, a broken one is not waited for.
     attempts = ATTEMPTS if len(urls) == 1 else 2
     engines: list[TextEngine] = [
@@ -184,6 +190,24 @@ def _raw(
     ]
     engine = engines[0] if len(engines) == 1 else EnginePool(engines)
     return TemplatedChat(engine, _chosen(template, engine.info, _family(vocabulary), say))
+
+
+def _served_template(url: str, api_key: str | None) -> ChatTemplate | None:
+    """What llama.cpp's `/props` says of the template of the model that it has loaded."""
+    checked = Endpoint(url, model=None, api_key=None, timeout=10, transport=None)
+    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        answer = httpx2.get(
+            f"{checked.root}/props", headers=headers, timeout=10, trust_env=not checked.here
+        )
+        props = answer.json() if answer.status_code == 200 else {}
+    except (httpx2.HTTPError, ValueError):
+        return None
+    source = props.get("chat_template") if isinstance(props, dict) else None
+    if not isinstance(source, str) or not source:
+        return None
+    tokens = {name: str(props.get(name) or "") for name in ("bos_token", "eos_token")}
+    return ChatTemplate.from_source(source, **tokens)
 
 
 def _files(found: Model) -> tuple[ChatTemplate | None, Vocabulary | None]:

@@ -133,6 +133,7 @@ def command(
     line = [vllm.python, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
     line += ["--served-model-name", name, "--host", "127.0.0.1", "--port", str(port)]
     line += ["--max-model-len", str(context), "--max-num-seqs", str(slots)]
+    line += ["--disable-uvicorn-access-log"]
     # Sampling is said with each request; a folder's generation_config.json must not change it.
     line += ["--generation-config", "vllm"]
     # Our grammars are llguidance's, and "auto" would try another engine first.

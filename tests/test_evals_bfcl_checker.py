@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formosa.evals.bfcl.checker import check, is_calls
+from formosa.evals.bfcl.literals import language_of
 from formosa.evals.bfcl.values import check_value, norm
 from formosa.evals.bfcl.verdict import ACCEPTED
 
@@ -94,9 +95,19 @@ def test_words_in_the_name_of_the_category_choose_the_rule(category: str, kind: 
     assert judge([call], category) == ""
 
 
-def test_another_language_is_refused_rather_than_judged_by_the_rules_of_python() -> None:
-    with pytest.raises(ValueError, match="simple_java"):
-        judge([], "simple_java")
+@pytest.mark.parametrize(
+    ("category", "language"),
+    [
+        ("simple_python", "python"),
+        ("live_parallel", "python"),
+        ("simple_java", "java"),
+        ("simple_javascript", "javascript"),
+    ],
+)
+def test_words_in_the_name_of_the_category_choose_the_language(
+    category: str, language: str
+) -> None:
+    assert language_of(category) == language
 
 
 @pytest.mark.parametrize("calls", [None, "no", [], [{}], [{"f": []}]])
@@ -107,6 +118,14 @@ def test_no_call_is_right_where_no_function_helps(calls: Any) -> None:
 @pytest.mark.parametrize("name", ["weather_get", "not_listed"])
 def test_any_call_is_wrong_where_no_function_helps(name: str) -> None:
     assert judge([{name: {}}], "irrelevance") == "irrelevance_error:decoder_success"
+
+
+@pytest.mark.parametrize("calls", [None, "no", [], [{}], [{"f": []}]])
+def test_some_call_is_due_where_a_function_helps(calls: Any) -> None:
+    """Which one is not looked at."""
+    assert judge(calls, "live_relevance", answers=[]) == "relevance_error:decoder_failed"
+    assert judge([{"not_listed": {}}], "live_relevance", answers=[]) == ""
+    assert judge(calls, "live_irrelevance", answers=[]) == ""
 
 
 # --- names and parameters ------------------------------------------------------------------------

@@ -15,10 +15,11 @@ from formosa.engines.protocol import ChatReply, ChatRequest, FinishReason
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import DataError
+from formosa.evals.bfcl import zhtw
 from formosa.evals.bfcl.decode import DECODER, decode
 from formosa.evals.bfcl.docs import FLOAT_HINT, PYTHON_HINT, tools
 from formosa.evals.bfcl.items import CATEGORIES, WHEEL, BfclItem
-from formosa.evals.bfcl.task import TASKS, ask, ast_scorer, bfcl_task
+from formosa.evals.bfcl.task import TASKS, ask, ast_scorer, load, parsed
 from formosa.evals.task import Sample, subset
 
 # --- tools ---------------------------------------------------------------------------------------
@@ -286,13 +287,22 @@ def test_a_model_is_asked_and_scored_from_end_to_end() -> None:
     assert ast_scorer(sample(), 0, 0, reply).outcome == "correct"
 
 
-def test_every_category_is_a_task() -> None:
-    assert sorted(TASKS.values()) == sorted(CATEGORIES)
+def test_every_category_is_a_task_in_both_modes() -> None:
+    families: dict[str, list[str]] = {}
+    for name in TASKS:
+        families.setdefault(parsed(name).family, []).append(parsed(name).category)
+    assert families == {
+        "bfcl": list(families["bfcl"]),
+        "bfcl-prompt": families["bfcl"],
+        "bfcl-zhtw": list(zhtw.CATEGORIES),
+        "bfcl-prompt-zhtw": list(zhtw.CATEGORIES),
+    }
+    assert sorted(families["bfcl"]) == sorted(CATEGORIES)
 
 
 def test_an_unknown_task_names_the_known_ones() -> None:
     with pytest.raises(DataError) as caught:
-        bfcl_task("bfcl-rest")
+        load("bfcl-rest")
     assert "bfcl-parallel-multiple" in caught.value.hint
 
 
@@ -304,21 +314,37 @@ def test_an_unknown_task_names_the_known_ones() -> None:
         ("bfcl-parallel", 200, "parallel_0"),
         ("bfcl-parallel-multiple", 200, "parallel_multiple_0"),
         ("bfcl-irrelevance", 240, "irrelevance_0"),
+        ("bfcl-java", 100, "simple_java_0"),
+        ("bfcl-javascript", 50, "simple_javascript_0"),
+        ("bfcl-live-simple", 258, "live_simple_0-0-0"),
+        ("bfcl-live-multiple", 1053, "live_multiple_0-0-0"),
+        ("bfcl-live-parallel", 16, "live_parallel_0-0-0"),
+        ("bfcl-live-parallel-multiple", 24, "live_parallel_multiple_0-0-0"),
+        ("bfcl-live-irrelevance", 884, "live_irrelevance_0-0-0"),
+        ("bfcl-live-relevance", 16, "live_relevance_0-0-0"),
+        ("bfcl-prompt-simple", 400, "simple_python_0"),
+        ("bfcl-prompt-java", 100, "simple_java_0"),
     ],
 )
 def test_tasks_hold_the_whole_category_of_the_wheel(name: str, count: int, first: str) -> None:
-    task = bfcl_task(name)
+    task = load(name)
     assert len(task.samples) == count
     assert task.samples[0].id == first
-    assert list(task.scorers) == ["ast"]
+    assert list(task.scorers) == ["ast", "ast_lenient"]
     assert task.source == WHEEL
     assert (task.licence, task.language) == ("Apache-2.0", "en")
     for one in task.samples:
-        assert task.ask(one, 0, 0).tools
+        asked = task.ask(one, 0, 0)
+        if "prompt" in name:
+            assert not asked.tools
+            assert asked.messages[0].content.startswith("You are an expert in composing")
+        else:
+            # Some questions of users came without any function, as the reference asks them.
+            assert asked.tools or not one.content.functions
 
 
 def test_a_limited_run_asks_the_same_questions_spread_over_the_file_every_time() -> None:
-    task = bfcl_task("bfcl-multiple")
+    task = load("bfcl-multiple")
     chosen = [one.id for one in subset(task.samples, 4)]
     assert chosen == ["multiple_25", "multiple_75", "multiple_125", "multiple_175"]
 
@@ -329,5 +355,5 @@ def test_a_folder_with_the_files_of_the_wheel_is_the_same_task(tmp_path: Path) -
 
     name = "BFCL_v4_irrelevance.json"
     (tmp_path / name).write_bytes(fetch_member(WHEEL, f"bfcl_eval/data/{name}").read_bytes())
-    copy = bfcl_task("bfcl-irrelevance", data_dir=tmp_path)
-    assert copy.describe() == bfcl_task("bfcl-irrelevance").describe()
+    copy = load("bfcl-irrelevance", data_dir=tmp_path)
+    assert copy.describe() == load("bfcl-irrelevance").describe()

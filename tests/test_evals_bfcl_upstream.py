@@ -1,160 +1,54 @@
 """Our reading of the BFCL rules against the reference itself.
 
-The reference's own code is taken out of its wheel and run here, and only here, with stubs in the
-place of its model table and vendor handlers. Published numbers were made with it, so "exact" means:
-the same verdict and the same error type, on right answers and on wrong ones.
+Published numbers were made with the reference, so "exact" means: the same verdict and the same
+error type, on right answers and on wrong ones, in Python, Java and JavaScript, of the curated and
+of the live questions.
 """
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import copy
 import json
 import random
-import sys
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bfcl_reference import Upstream
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
-from formosa.evals.bfcl.checker import NOT_CALLS, check, is_calls
-from formosa.evals.bfcl.docs import tools
-from formosa.evals.bfcl.items import CATEGORIES, WHEEL, BfclItem, load
+from formosa.evals.bfcl.checker import check, is_calls
+from formosa.evals.bfcl.docs import shown, tools
+from formosa.evals.bfcl.items import CATEGORIES, BfclItem, load
+from formosa.evals.bfcl.lenient import KNOWN_BAD, check_lenient
+from formosa.evals.bfcl.literals import (
+    JAVA_TYPES,
+    JAVASCRIPT_TYPES,
+    java_value,
+    javascript_value,
+    language_of,
+)
+from formosa.evals.bfcl.prompt import prompted
+from formosa.evals.bfcl.python_calls import decode_python
 from formosa.evals.bfcl.values import TYPES
 from formosa.evals.bfcl.verdict import DATA_ERROR
 from formosa.evals.registry import load_task
 from formosa.evals.run import run_task
 from formosa.results.metrics import Outcomes, outcomes
-from formosa.wheels import fetch_member
 
-AST_CATEGORIES = tuple(category for category in CATEGORIES if category != "irrelevance")
-UPSTREAM = {
-    "eval_checker/ast_eval/ast_checker.py": (
-        "2aae7a68461a8f76c0be3894c8901b66b56967a1989d3ab066051e3fb97f1538"
-    ),
-    "model_handler/utils.py": "f78fd3edce603b333dc9a88ee2c041dc547d51f71aa449ffebc044c4b1e353f3",
-    "constants/type_mappings.py": (
-        "1702fb67afbe2c492608e58e2b7d02e46381f50166b47f3c952f76e34c7cd3bd"
-    ),
-    "utils.py": "3703b9bb63f83581c60b8e0b82aac74c360c9ca781e99e7d4eb28b0cce2285dd",
-}
-
+AST_CATEGORIES = tuple(category for category in CATEGORIES if "relevance" not in category)
 NO_MATCH = "parallel_function_checker_no_order:cannot_find_match"
 
 Call = dict[str, Any]
 Calls = list[Any]
-
-
-def _source(member: str) -> str:
-    path = fetch_member(WHEEL, f"bfcl_eval/{member}", sha256=UPSTREAM[member])
-    return path.read_text(encoding="utf-8")
-
-
-def _functions(member: str, names: set[str], namespace: dict[str, Any]) -> dict[str, Any]:
-    """Single functions out of a file whose imports are not wanted."""
-    tree = ast.parse(_source(member))
-    wanted = [node for node in tree.body if getattr(node, "name", None) in names]
-    assert len(wanted) == len(names)
-    exec(compile(ast.Module(wanted, []), member, "exec"), namespace)
-    return namespace
-
-
-class Upstream:
-    """The reference: its checker, its shape test and its conversion of function docs."""
-
-    def __init__(self) -> None:
-        mappings = ModuleType("type_mappings")
-        exec(_source("constants/type_mappings.py"), mappings.__dict__)
-        stubs: dict[str, dict[str, Any]] = {
-            "bfcl_eval.constants.enums": {
-                "Language": SimpleNamespace(PYTHON=1, JAVA=2, JAVASCRIPT=3)
-            },
-            "bfcl_eval.constants.model_config": {
-                "MODEL_CONFIG_MAPPING": {
-                    "dots": SimpleNamespace(underscore_to_dot=False),
-                    "underscores": SimpleNamespace(underscore_to_dot=True),
-                }
-            },
-            "bfcl_eval.constants.type_mappings": vars(mappings),
-            "bfcl_eval.eval_checker.ast_eval.type_convertor.java_type_converter": {
-                "java_type_converter": None
-            },
-            "bfcl_eval.eval_checker.ast_eval.type_convertor.js_type_converter": {
-                "js_type_converter": None
-            },
-        }
-        modules: dict[str, ModuleType] = {}
-        for name, content in stubs.items():
-            modules[name] = ModuleType(name)
-            vars(modules[name]).update(content)
-        checker = ModuleType("ast_checker")
-        with patch.dict(sys.modules, modules):
-            exec(_source("eval_checker/ast_eval/ast_checker.py"), checker.__dict__)
-        self._check = checker.ast_checker
-        self.well_formed = _functions("utils.py", {"is_function_calling_format_output"}, {})[
-            "is_function_calling_format_output"
-        ]
-        styles = SimpleNamespace(**{
-            name: name
-            for name in ("OPENAI_COMPLETIONS", "OPENAI_RESPONSES", "MISTRAL", "GOOGLE", "OSSMODEL",
-                         "ANTHROPIC", "COHERE", "AMAZON", "NOVITA_AI", "WRITER", "FIREWORK_AI")
-        })  # fmt: skip
-        convert = _functions(
-            "model_handler/utils.py",
-            {"_cast_to_openai_type", "convert_to_tool"},
-            {
-                "GORILLA_TO_OPENAPI": mappings.GORILLA_TO_OPENAPI,
-                "ModelStyle": styles,
-                "copy": copy,
-                "json": json,
-                "re": __import__("re"),
-            },
-        )
-        hint = _functions(
-            "utils.py",
-            {"_func_doc_language_specific_pre_processing", "_get_language_specific_hint"},
-            {"is_java": lambda category: False, "is_js": lambda category: False},
-        )
-
-        def to_tools(functions: list[Call]) -> list[Any]:
-            hinted = hint["_func_doc_language_specific_pre_processing"](
-                copy.deepcopy(functions), "simple_python"
-            )
-            found: list[Any] = convert["convert_to_tool"](
-                hinted, mappings.GORILLA_TO_OPENAPI, styles.OPENAI_COMPLETIONS
-            )
-            return found
-
-        self.to_tools = to_tools
-
-    def verdict(
-        self, functions: Any, calls: Any, answers: Any, category: str, *, dots_replaced: bool
-    ) -> tuple[bool, str]:
-        """(right, error type); an error type of "crash" where the reference raises."""
-        if not self.well_formed(calls):
-            return False, NOT_CALLS
-        try:
-            found = self._check(
-                list(functions),
-                copy.deepcopy(calls),
-                list(answers),
-                1,
-                category,
-                "underscores" if dots_replaced else "dots",
-            )
-        except Exception:  # whatever it trips over: it aborts the whole evaluation
-            return False, "crash"
-        return found["valid"], "" if found["valid"] else found["error_type"]
 
 
 @pytest.fixture(scope="module")
@@ -189,31 +83,82 @@ def assert_same(
 def right_calls(item: BfclItem, choose: Callable[[list[Any]], Any], *, dots: bool) -> Calls:
     """The accepted answers of an item as a model would write them."""
     docs = {doc["name"]: doc for doc in item.functions}
+    language = language_of(item.category)
     calls = []
     for answer in item.answers:
         [(name, accepted)] = answer.items()
-        properties = docs[name]["parameters"]["properties"]
+        doc = docs.get(name, item.functions[0])
+        properties = doc["parameters"]["properties"]
         arguments = {
             parameter: _argument(choose(given), properties[parameter], choose)
             for parameter, values in accepted.items()
             # Two items accept optional parameters that their schema lacks.
             if parameter in properties and (given := [value for value in values if value != ""])
         }
-        calls.append({name if dots else name.replace(".", "_"): arguments})
+        if language != "python":
+            arguments = {
+                parameter: source_text(value, properties[parameter], language)
+                for parameter, value in arguments.items()
+            }
+        shown_name = doc["name"] if "simple" in item.category else name
+        calls.append({shown_name if dots else shown_name.replace(".", "_"): arguments})
     return calls
 
 
 def _argument(value: Any, doc: Call, choose: Callable[[list[Any]], Any]) -> Any:
     """Dicts hold a list of accepted values for each of their keys."""
-    if doc["type"] == "dict" and isinstance(value, dict):
+    if doc["type"] in ("dict", "HashMap") and isinstance(value, dict):
         return {
             key: choose(given)
             for key, values in value.items()
             if (given := [one for one in values if one != ""])
         }
-    if doc["type"] in ("array", "tuple") and doc["items"]["type"] == "dict":
+    inner = doc.get("items", {}).get("type")
+    if inner == "dict" and isinstance(value, list):
         return [_argument(one, {"type": "dict"}, choose) for one in value]
     return copy.deepcopy(value)
+
+
+def source_text(value: Any, doc: Call, language: str) -> str:
+    """The value as source text of the type that the doc declares; a text is a variable's name."""
+    inner = doc.get("items", {}).get("type")
+    if isinstance(value, list):
+        quoted = inner in ("String", "char") and doc["type"] == "ArrayList"
+        elements = [_element(one, language, quoted or language != "java") for one in value]
+        if inner == "long":
+            elements = [f"{one}L" for one in elements]
+        joined = ", ".join(elements)
+        if language == "javascript":
+            return f"[{joined}]"
+        if doc["type"] == "ArrayList":
+            return f"new ArrayList<>(Arrays.asList({joined}))" if value else "new ArrayList<>()"
+        return f"new {inner or 'Object'}[]{{{joined}}}"
+    if isinstance(value, dict):
+        if language == "javascript":
+            return (
+                "{"
+                + ", ".join(f"{k}: {_element(v, language, True)}" for k, v in value.items())
+                + "}"
+            )
+        puts = " ".join(f'put("{k}", {_element(v, language, True)});' for k, v in value.items())
+        return f"new HashMap<String, Object>() {{{{ {puts} }}}}"
+    text = _element(value, language, False)
+    return text + {"long": "L", "float": "f", "Bigint": "n"}.get(doc["type"], "") * (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and language == "java"
+        or doc["type"] == "Bigint"
+    )
+
+
+def _element(value: Any, language: str, quoted: bool) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"' if quoted and not value.startswith(('"', "'")) else value
+    if isinstance(value, list):
+        return "[" + ", ".join(_element(one, language, True) for one in value) + "]"
+    return str(value)
 
 
 def first(values: list[Any]) -> Any:
@@ -224,25 +169,35 @@ def last(values: list[Any]) -> Any:
     return values[-1]
 
 
+UNSOLVABLE = {
+    "simple_java_36",
+    "simple_java_65",
+    "live_simple_106-63-0",
+    "live_simple_112-68-0",
+    "live_multiple_507-149-4",
+    "live_multiple_862-181-3",
+    "live_multiple_964-207-0",
+}
+
+
 @pytest.mark.parametrize("choose", [first, last])
-def test_accepted_answers_are_right(items: list[BfclItem], choose: Callable[..., Any]) -> None:
-    """All 1,000 Python items can be solved, with the first and with the last accepted value."""
-    assert len(items) == 1000
-    failed = {
-        item.id: verdict
-        for item in items
-        for dots in (True, False)
-        if not (
-            verdict := check(
-                item.functions,
-                right_calls(item, choose, dots=dots),
-                item.answers,
-                item.category,
-                dots_replaced=not dots,
-            )
-        ).ok
-    }
-    assert failed == {}
+def test_accepted_answers_are_right(
+    upstream: Upstream, items: list[BfclItem], choose: Callable[..., Any]
+) -> None:
+    """All items can be solved, with the first and with the last accepted value, but for seven.
+
+    The reference agrees on each; two Java items and five live ones are defects of the data.
+    """
+    assert len(items) == 1000 + 150 + 258 + 1053 + 16 + 24
+    failed = set()
+    for item in items:
+        for dots in (True, False):
+            calls = right_calls(item, choose, dots=dots)
+            theirs, _ = assert_same(upstream, item, calls, "right", dots_replaced=not dots)
+            if theirs:
+                failed.add(item.id)
+    assert failed == UNSOLVABLE
+    assert failed <= KNOWN_BAD
 
 
 def test_a_model_that_knows_all_answers_scores_full_marks_through_the_whole_runner(
@@ -460,7 +415,7 @@ def every_parameter_of_the_schema(calls: Calls, chance: random.Random, item: Bfc
     }
     call, name = one_call(calls, chance)
     for parameter, doc in docs[name.replace(".", "_")].items():
-        call[name].setdefault(parameter, filler[TYPES[doc["type"]]])
+        call[name].setdefault(parameter, filler[TYPES.get(doc["type"], str)])
     return calls
 
 
@@ -518,6 +473,8 @@ def test_the_reference_agrees_on_mutations(upstream: Upstream, items: list[BfclI
     applied: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     for number, item in enumerate(items):
+        if item.category == "live_multiple" and number % 5:
+            continue  # there are 1,053 of them, much alike
         for label, mutate in MUTATIONS.items():
             chance = random.Random(zlib.crc32(f"{item.id}/{label}".encode()))
             dots = chance.random() < 0.5
@@ -528,6 +485,10 @@ def test_the_reference_agrees_on_mutations(upstream: Upstream, items: list[BfclI
             # Every tenth item with names that don't fit the flag.
             flag = not dots if number % 10 else dots
             theirs, ours = assert_same(upstream, item, calls, label, dots_replaced=flag)
+            if not theirs:
+                assert check_lenient(
+                    item.functions, calls, item.answers, item.category, dots_replaced=flag
+                ).ok
             kinds[theirs] += 1
             # What it crashes on here was written by the "model": an integer too large for a
             # float, and a list of dicts with something else in it.
@@ -602,9 +563,159 @@ def test_the_reference_agrees_on_what_a_list_of_calls_is(calls: Any) -> None:
 def test_tools_are_those_of_the_reference_to_the_byte(upstream: Upstream, category: str) -> None:
     """A model is shown the same names, descriptions and schemas, in the same order of keys."""
     for item in load(category).items:
-        theirs = [tool["function"] for tool in upstream.to_tools(list(item.functions))]
+        theirs = [tool["function"] for tool in upstream.to_tools(list(item.functions), category)]
         ours = [
             {"name": tool.name, "description": tool.description, "parameters": tool.schema()}
-            for tool in tools(item.functions)
+            for tool in tools(item.functions, language_of(category))
         ]
         assert json.dumps(ours) == json.dumps(theirs), item.id
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_the_system_prompt_is_that_of_the_reference_to_the_byte(
+    upstream: Upstream, category: str
+) -> None:
+    for item in load(category).items:
+        theirs = upstream.system_prompt(upstream.to_docs(list(item.functions), category))
+        docs = shown(item.functions, language_of(category))
+        [system, *rest] = prompted(item.messages, docs)
+        if item.messages[0].role == "system":
+            theirs += "\n\n" + item.messages[0].content
+            assert rest == list(item.messages[1:])
+        else:
+            assert rest == list(item.messages)
+        assert (system.role, system.content) == ("system", theirs), item.id
+
+
+# --- literals ------------------------------------------------------------------------------------
+
+JAVA_PIECES = st.sampled_from([
+    "new ", "ArrayList<", "Integer", ">(", ">()", "Arrays.asList(", "))", "{{", "}}", "{ {", "} }",
+    "add(", "put(", '"k"', ", ", ")", "; ", "int[]", "{", "}", "HashMap<", "String, Object", "<>()",
+    "1", "-2", "3L", "4.5f", "6e7", "true", '"x"', "'c'", "\n", " ", "variable", '"', "1_000", "٣",
+])  # fmt: skip
+JAVASCRIPT_PIECES = st.sampled_from([
+    "[", "]", "[[", "]]", "],[", "], [", "new Array(", ")", ",", ", ", "{", "}", "a", ":", ": ",
+    "1", "-2", "3n", "4.5", "true", "false", "'x'", '"y"', "'", '"', "\n", " ", "variable", "1e5",
+])  # fmt: skip
+SHAPES = st.sampled_from([
+    "new ArrayList<>(Arrays.asList(%s))", "new ArrayList<Integer>() {{ add(%s); }}",
+    "new int[]{%s}",
+    'new HashMap<>() {{ put("k", %s); }}', "new HashMap<String, Integer>() {%s}", "%s", "[%s]",
+    "[[%s], [1]]", "new Array([%s])", "{a: %s, 'b': 2}",
+])  # fmt: skip
+
+
+def written(pieces: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    inside = st.lists(pieces, max_size=12).map("".join)
+    return st.builds(lambda shape, text: shape.replace("%s", text), SHAPES, inside)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    written(JAVA_PIECES),
+    st.sampled_from(sorted(set(JAVA_TYPES) - {"Set", "Hashtable", "Queue", "Stack"})),
+    st.sampled_from([None, "integer", "long", "String", "char", "boolean", "any", "double"]),
+)
+def test_java_literals_are_read_as_the_reference_reads_them(
+    text: str, declared: str, inner: str | None
+) -> None:
+    assert same(java_value(text, declared, inner), _reference().java(text, declared, inner))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    written(JAVASCRIPT_PIECES),
+    st.sampled_from(sorted(JAVASCRIPT_TYPES)),
+    st.sampled_from([None, "integer", "float", "String", "Boolean", "any", "dict", "array"]),
+)
+def test_javascript_literals_are_read_as_the_reference_reads_them(
+    text: str, declared: str, inner: str | None
+) -> None:
+    assert same(javascript_value(text, declared, inner), _reference().js(text, declared, inner))
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Equal in value and in every type: True is not 1, and nan is nan."""
+    return repr(ours) == repr(theirs)
+
+
+# --- the decoder of prompting mode ---------------------------------------------------------------
+
+# Arithmetic on literals only: the reference evaluates what stands in it.
+LITERALS = st.sampled_from([
+    "1", "-1", "+1", "not True", "~1", "--1", "1.5", "'x'", '"y"', "True", "None", "true", "null",
+    "...", "b'b'", "2j", "a", "a.b", "a[0]", "a[1:2]", "f()", "f(1)", "f(x=1)", "2*3", "2 + 3.5",
+    "'a' + 'b'", "'a' * 3", "2 ** 10", "1 / 0", "7 // 2", "-2 * -3", "[0] * 3", "1 < 2", "{1, 2}",
+    "lambda: 1", "x if y else z", "*a", "(1)", "(1,)", "()", "'it\\'s'", "'\\d'", "f'x'",
+])  # fmt: skip
+ARGUMENTS = st.recursive(
+    LITERALS,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda some: "[" + ", ".join(some) + "]")
+        | st.lists(st.tuples(LITERALS, inner), max_size=2).map(
+            lambda pairs: "{" + ", ".join(f"{key}: {value}" for key, value in pairs) + "}"
+        )
+    ),
+    max_leaves=4,
+)
+NAMES = st.sampled_from(["f", "a.b", "a.b.c", "f()", "'x'.join", "a[0]", "f()()", "1"])
+KEYWORDS = st.sampled_from(["x=", "y=", "x=", "", "**"])
+CALLS = st.builds(
+    lambda name, arguments: f"{name}({', '.join(word + value for word, value in arguments)})",
+    NAMES,
+    st.lists(st.tuples(KEYWORDS, ARGUMENTS), max_size=3),
+)
+AROUND = st.sampled_from([
+    "[%s]", "%s", "`[%s]`", "```\n[%s]\n```", "```python\n[%s]\n```", "  [%s]\n", "Sure! [%s]",
+    "[%s", "%s]", "'[%s]'", "[%s], [f()]", "([%s])", "[%s][0]", "[%s] + []", "", "[]", "[%s,]",
+])  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None)
+@given(AROUND, st.lists(CALLS, max_size=3))
+def test_written_calls_are_decoded_as_the_reference_decodes_them(
+    around: str, calls: list[str]
+) -> None:
+    text = around.replace("%s", ", ".join(calls))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = _reference().decode_python(text)
+    except Exception:  # it raises whatever Python raises
+        theirs = None
+    ours = decode_python(text)
+    if not text.strip():  # the reference reads "[]" there, which is no call either
+        assert ours.calls is None
+        return
+    assert theirs is not None or ours.calls is None, ours
+    assert theirs is None or ours.calls is not None, (theirs, ours.reason)
+    if theirs is not None:
+        assert same(ours.calls, [_named(call) for call in theirs])
+
+
+def _named(call: Call) -> Call:
+    """`f(**x)` has an argument without a name, which is written as "None" here."""
+    return {
+        name: {str(key): value for key, value in arguments.items()}
+        for name, arguments in call.items()
+    }
+
+
+def test_every_accepted_answer_survives_being_written_as_python(items: list[BfclItem]) -> None:
+    for item in items:
+        if language_of(item.category) != "python":
+            continue
+        calls = right_calls(item, first, dots=True)
+        written_out = ", ".join(
+            f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+            for call in calls
+            for name, arguments in call.items()
+        )
+        if any(not key.isidentifier() for call in calls for a in call.values() for key in a):
+            continue
+        decoded = decode_python(f"[{written_out}]")
+        if decoded.calls is None:  # a parameter called `from` cannot be written
+            assert "from" in written_out or "lambda" in written_out or "class" in written_out, item
+        else:
+            assert decoded.calls == calls, item.id

@@ -14,8 +14,9 @@ Nothing that a model wrote is evaluated.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from formosa.evals.bfcl.literals import Language, language_of
 from formosa.evals.bfcl.values import check_value, may_be_left_out
 from formosa.evals.bfcl.verdict import (
     ACCEPTED,
@@ -29,10 +30,16 @@ from formosa.evals.bfcl.verdict import (
 NOT_DECODED = "ast_decoder:decoder_failed"
 NOT_CALLS = "ast_decoder:decoder_wrong_output_format"
 CALLED_ANYWAY = "irrelevance_error:decoder_success"
+NOT_CALLED = "relevance_error:decoder_failed"
 
 _SIMPLE = "simple_function_checker"
 _MULTIPLE = "multiple_function_checker"
 _PARALLEL = "parallel_function_checker_no_order"
+
+
+class _How(NamedTuple):
+    dots_replaced: bool
+    language: Language
 
 
 def check(
@@ -50,28 +57,29 @@ def check(
         calls: what the decoder made of the reply: `[{name: {argument: value}}, …]`. Any other
             shape is judged too.
         answers: `[{name: {parameter: [accepted values]}}, …]`, as they stand in the data.
-        category: decides the rule by the words in its name, as in `parallel_multiple`.
+        category: decides the rule and the language by the words in its name, as in
+            `live_parallel_multiple` or `simple_java`.
         dots_replaced: whether the model was shown `a_b` for the function `a.b`.
-
-    Raises:
-        ValueError: a category of another language than Python.
     """
-    if "java" in category:
-        raise ValueError(f"no rules for {category}: only Python categories are known")
     well_formed = is_calls(calls)
     if "irrelevance" in category:
         if well_formed and calls:
             names = ", ".join(show(next(iter(call))) for call in calls)
             return wrong(CALLED_ANYWAY, f"no function helps here, but {names} was called")
         return ACCEPTED
+    if "relevance" in category:
+        if well_formed and calls:
+            return ACCEPTED
+        return wrong(NOT_CALLED, f"a function helps here, but {show(calls)} holds no call")
     if not well_formed:
         return wrong(NOT_CALLS, f"{show(calls)} is no list of calls")
+    how = _How(dots_replaced, language_of(category))
     try:
         if "parallel" in category:
-            return _check_parallel(functions, calls, answers, dots_replaced)
+            return _check_parallel(functions, calls, answers, how)
         if "multiple" in category:
-            return _check_multiple(functions, calls, answers, dots_replaced)
-        return _check_simple(functions, calls, answers, dots_replaced)
+            return _check_multiple(functions, calls, answers, how)
+        return _check_simple(functions, calls, answers, how)
     except DataDefectError as defect:
         return wrong(DATA_ERROR, str(defect))
 
@@ -85,29 +93,29 @@ def is_calls(calls: Any) -> bool:
 
 
 def _check_simple(
-    functions: Sequence[Any], calls: list[Any], answers: Sequence[Any], dots_replaced: bool
+    functions: Sequence[Any], calls: list[Any], answers: Sequence[Any], how: _How
 ) -> Verdict:
     """The first function and the first answer, whatever name the answer has."""
     if len(calls) != 1:
         return _wrong_count(_SIMPLE, len(calls), 1)
     if not functions or not answers:
         raise DataDefectError("the item has no function, or no answer")
-    return _check_call(functions[0], calls[0], _only(answers[0])[1], dots_replaced)
+    return _check_call(functions[0], calls[0], _only(answers[0])[1], how)
 
 
 def _check_multiple(
-    functions: Sequence[Any], calls: list[Any], answers: Sequence[Any], dots_replaced: bool
+    functions: Sequence[Any], calls: list[Any], answers: Sequence[Any], how: _How
 ) -> Verdict:
     if len(calls) != len(answers):
         return _wrong_count(_MULTIPLE, len(calls), len(answers))
     if not answers:
         raise DataDefectError("the item has no answer")
     name, accepted = _only(answers[0])
-    return _check_call(_find(functions, name), calls[0], accepted, dots_replaced)
+    return _check_call(_find(functions, name), calls[0], accepted, how)
 
 
 def _check_parallel(
-    functions: Sequence[Any], calls: list[Any], answers: Sequence[Any], dots_replaced: bool
+    functions: Sequence[Any], calls: list[Any], answers: Sequence[Any], how: _How
 ) -> Verdict:
     """Each answer in order takes the first call left that fits it.
 
@@ -121,7 +129,7 @@ def _check_parallel(
         doc = _find(functions, name)
         problems = []
         for i in left:
-            verdict = _check_call(doc, calls[i], accepted, dots_replaced)
+            verdict = _check_call(doc, calls[i], accepted, how)
             if verdict.ok:
                 left.remove(i)
                 break
@@ -134,7 +142,7 @@ def _check_parallel(
     return ACCEPTED
 
 
-def _check_call(doc: Any, call: Mapping[str, Any], accepted: Any, dots_replaced: bool) -> Verdict:
+def _check_call(doc: Any, call: Mapping[str, Any], accepted: Any, how: _How) -> Verdict:
     """One call against one function doc and one answer; the first rule that fails decides."""
     name = _field(doc, "name", str)
     schema = _field(doc, "parameters", dict)
@@ -143,7 +151,7 @@ def _check_call(doc: Any, call: Mapping[str, Any], accepted: Any, dots_replaced:
     if not isinstance(accepted, dict):
         raise DataDefectError(f"the answer for {name} is no object")
 
-    expected = name.replace(".", "_") if dots_replaced else name
+    expected = name.replace(".", "_") if how.dots_replaced else name
     if expected not in call:
         called = show(next(iter(call)))
         return wrong(f"{_SIMPLE}:wrong_func_name", f"{called} was called, expected {expected}")
@@ -154,7 +162,9 @@ def _check_call(doc: Any, call: Mapping[str, Any], accepted: Any, dots_replaced:
     for parameter, value in arguments.items():
         if parameter not in properties or parameter not in accepted:
             return wrong(f"{_SIMPLE}:unexpected_param", f"{show(parameter)} is not expected")
-        verdict = check_value(parameter, value, properties[parameter], accepted[parameter])
+        verdict = check_value(
+            parameter, value, properties[parameter], accepted[parameter], how.language
+        )
         if not verdict.ok:
             return verdict
     for parameter, values in accepted.items():

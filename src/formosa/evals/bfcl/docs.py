@@ -8,13 +8,21 @@ in the data.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from formosa.chat.message import Tool
 from formosa.errors import DataError
+from formosa.evals.bfcl.literals import Language
 
 PYTHON_HINT = " Note that the provided function is in Python 3 syntax."
+HINTS: Mapping[Language, str] = {
+    "python": PYTHON_HINT,
+    "java": " Note that the provided function is in Java 8 SDK syntax.",
+    "javascript": " Note that the provided function is in JavaScript syntax.",
+}
 FLOAT_HINT = " This is a float type value."
 
 SCHEMA_TYPES: Mapping[str, str] = {
@@ -39,23 +47,73 @@ def tool_name(name: str) -> str:
     return name.replace(".", "_")
 
 
-def tools(functions: Sequence[Mapping[str, Any]]) -> tuple[Tool, ...]:
+def shown(
+    functions: Sequence[Mapping[str, Any]], language: Language = "python"
+) -> list[dict[str, Any]]:
+    """The docs of one item with the sentences that name their language; the docs stay as they are.
+
+    In Java and JavaScript every parameter becomes a string with source text in it.
+
+    Raises:
+        DataError: a doc lacks its name, description, parameters or properties.
+    """
+    return [_shown(function, language) for function in functions]
+
+
+def tools(
+    functions: Sequence[Mapping[str, Any]], language: Language = "python"
+) -> tuple[Tool, ...]:
     """The docs of one item as tools, in the same order.
 
     Raises:
         DataError: a doc lacks its name, description, parameters or properties.
     """
-    return tuple(_tool(function) for function in functions)
+    return tuple(_tool(function) for function in shown(functions, language))
 
 
-def _tool(function: Mapping[str, Any]) -> Tool:
-    try:
-        parameters = copy.deepcopy(function["parameters"])
+def _shown(function: Mapping[str, Any], language: Language) -> dict[str, Any]:
+    with _named(function):
+        doc = copy.deepcopy(dict(function))
+        doc["description"] = doc["description"] + HINTS[language]
+        properties = doc["parameters"]["properties"]
+        if language != "python":
+            for parameter in properties.values():
+                _as_source(parameter, "Java" if language == "java" else "JavaScript")
+        return doc
+
+
+def _as_source(doc: dict[str, Any], language: str) -> None:
+    """Make a parameter a string, and say of which type the text in it is."""
+    declared = doc["type"]
+    if declared == "any":
+        said = f" This parameter can be of any type of {language} object in string representation."
+    else:
+        said = f" This is {language} {declared} type parameter in string representation."
+    if declared in (("ArrayList", "Array") if language == "Java" else ("array",)):
+        inner = doc.pop("items")["type"]
+        said += f" The list elements are of type {inner}; they are not in string representation."
+    if language == "JavaScript" and declared == "dict" and "properties" in doc:
+        said += (
+            " The dictionary entries have the following schema; they are not in string "
+            f"representation. {json.dumps(doc.pop('properties'))}"
+        )
+    doc["description"] += said
+    doc["type"] = "string"
+
+
+def _tool(doc: dict[str, Any]) -> Tool:
+    with _named(doc):
+        parameters = doc["parameters"]
         parameters["type"] = "object"
         _convert(parameters["properties"])
-        return Tool.of(
-            tool_name(function["name"]), function["description"] + PYTHON_HINT, parameters
-        )
+        return Tool.of(tool_name(doc["name"]), doc["description"], parameters)
+
+
+@contextmanager
+def _named(function: Mapping[str, Any]) -> Iterator[None]:
+    """A DataError that names the function for whatever a broken doc trips over."""
+    try:
+        yield
     except (KeyError, TypeError, AttributeError) as error:
         name = function.get("name", "a function")
         raise DataError(f"The function doc of {name} cannot be read: {error!r}.") from error

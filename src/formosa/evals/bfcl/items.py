@@ -34,7 +34,7 @@ LICENCE = "Apache-2.0"
 
 class _Pins(NamedTuple):
     questions: str
-    answers: str | None  # irrelevance has none: the right answer is not to call
+    answers: str | None  # (ir)relevance has none: what counts is whether there is a call
 
 
 _PINNED: Mapping[str, _Pins] = {
@@ -58,6 +58,38 @@ _PINNED: Mapping[str, _Pins] = {
         "2b6ed4c2e992cdcf5f1678a701851f944bef7550ee026ed1ddb89efed5be01a6",
         None,
     ),
+    "simple_java": _Pins(
+        "13d2303a125b08754f0e41995b9273b5005fa8ed8ebfaa24ef53b4d83c4b5c6e",
+        "78f25616084044fa05bbfcee68e03f6ececb222bdd5cb3b7783a675fb3366e35",
+    ),
+    "simple_javascript": _Pins(
+        "329e67fedf79a6243d93dbda4b388d12bd2d31f1f2163d92cb6ef676d1764f44",
+        "e2f9f2e51d88e0c8056ffbf1a3dd3d02eb032532d2b5d98c9cc9003385bdd56b",
+    ),
+    "live_simple": _Pins(
+        "1af2ac87dca47556db7b7e37e51e28b459a38b594e3c7b3c792b4903598ca0c4",
+        "fec9cfa9744a936f9126981e85a2023da1e63e273eafebc81923a1162fad70ce",
+    ),
+    "live_multiple": _Pins(
+        "fd8ccfad4d911420d0e3341dbe2fff77d1d341da934248b9bb2bda24ab3a10c8",
+        "97e90d59c5bd76c55a2920ce93e5566e9046307d3f558578f085f9d3a56c3084",
+    ),
+    "live_parallel": _Pins(
+        "6c26e9fdc3350cf596e6d1ea9c179cbff834761bccf562f4141ed29a839ca421",
+        "8a9f189ff0e832ebbbbdade1fd95a7dbcc67406e9177df3f0aad76f59ab00350",
+    ),
+    "live_parallel_multiple": _Pins(
+        "21d4b9319c1faac431e22757b367ea28917fe467364c3a4b17f16ec06d4f6e79",
+        "f5b5f360556c5feb51db46fb9f56ee4b304f4b45b161599bbb14161c98a2873f",
+    ),
+    "live_irrelevance": _Pins(
+        "6559fda2beaceb609a2cd2e504c65b4a56cb448e1ef88fddfd199e163d163349",
+        None,
+    ),
+    "live_relevance": _Pins(
+        "e03f9e241657a137cba48a89ee12f47bf3fcb7e4f6274263e9c699a0c974203a",
+        None,
+    ),
 }
 
 CATEGORIES = tuple(_PINNED)
@@ -70,7 +102,8 @@ class BfclItem:
     Attributes:
         messages: the conversation to be answered.
         functions: the function docs, unchanged.
-        answers: `{name: {parameter: [accepted values]}}` for each call; () for irrelevance.
+        answers: `{name: {parameter: [accepted values]}}` for each call; () for irrelevance
+            and relevance.
     """
 
     id: str
@@ -145,7 +178,7 @@ def _file(name: str, sha256: str, data_dir: Path | None, say: Say | None) -> Pat
 def _items(
     path: Path, category: str, accepted: Mapping[str, tuple[dict[str, Any], ...]] | None
 ) -> Iterator[BfclItem]:
-    for where, row in _rows(path):
+    for where, row in read_rows(path):
         turns = row.get("question")
         if not isinstance(turns, list) or len(turns) != 1 or not isinstance(turns[0], list):
             raise DataError(f"{where}: the question must be one turn, a list of messages.")
@@ -168,11 +201,11 @@ def _items(
 
 
 def _answers(path: Path) -> Iterator[tuple[str, tuple[dict[str, Any], ...]]]:
-    for where, row in _rows(path):
+    for where, row in read_rows(path):
         yield row["id"], _objects(row, "ground_truth", where)
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each line's place and object. The last line of these files has no line end."""
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         where = f"{path}:{number}"

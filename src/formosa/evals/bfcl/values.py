@@ -17,6 +17,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from formosa.evals.bfcl.literals import (
+    JAVA_TYPES,
+    JAVASCRIPT_TYPES,
+    Language,
+    java_value,
+    javascript_value,
+)
 from formosa.evals.bfcl.verdict import ACCEPTED, DataDefectError, Verdict, show, wrong
 
 TYPES: Mapping[str, type] = {
@@ -29,7 +36,19 @@ TYPES: Mapping[str, type] = {
     "dict": dict,
     "any": str,
 }
-LISTS = ("array", "tuple")
+"""Types of the Python categories."""
+
+_TYPES: Mapping[Language, Mapping[str, type]] = {
+    "python": TYPES,
+    "java": JAVA_TYPES,
+    "javascript": JAVASCRIPT_TYPES,
+}
+_LISTS: Mapping[Language, tuple[str, ...]] = {  # types whose elements have a type, too
+    "python": ("array", "tuple"),
+    "java": ("Array", "ArrayList"),
+    "javascript": ("array",),
+}
+_NOT_SOURCE: Mapping[Language, str] = {"java": "type_error:java", "javascript": "type_error:js"}
 
 _IGNORED = str.maketrans("", "", " ,./-_*^")
 
@@ -42,7 +61,9 @@ def norm(text: str) -> str:
     return text.translate(_IGNORED).lower().replace("'", '"')
 
 
-def check_value(name: str, value: Any, doc: Any, accepted: Any) -> Verdict:
+def check_value(
+    name: str, value: Any, doc: Any, accepted: Any, language: Language = "python"
+) -> Verdict:
     """Whether the argument `name` has the type of its doc and one of the accepted values.
 
     Args:
@@ -50,19 +71,28 @@ def check_value(name: str, value: Any, doc: Any, accepted: Any) -> Verdict:
         value: as decoded from the reply.
         doc: the parameter's entry in the function doc.
         accepted: the list of accepted values.
+        language: of the category; in Java and JavaScript every argument is source text.
 
     Raises:
         DataDefectError: the doc or the accepted values cannot be read.
     """
+    types = _TYPES[language]
     declared = _type_name(doc, name)
-    kind = _python_type(declared, name)
-    inner = None
-    if declared in LISTS:
-        inner = _python_type(_type_name(_mapping(doc, name).get("items"), f"items of {name}"), name)
+    kind = _python_type(declared, types, name)
+    if language != "python" and type(value) is not str:
+        return wrong(_NOT_SOURCE[language], f"{name}: {show(value)} is no text with {language}")
+    inner_declared = inner = None
+    if declared in _LISTS[language]:
+        inner_declared = _type_name(_mapping(doc, name).get("items"), f"items of {name}")
+        inner = _python_type(inner_declared, types, name)
     if not isinstance(accepted, list):
         raise DataDefectError(f"the accepted values of {name} are no list")
 
-    if declared == "tuple" and type(value) is tuple:
+    if language == "java":
+        value = java_value(value, declared, inner_declared)
+    elif language == "javascript":
+        value = javascript_value(value, declared, inner_declared)
+    elif declared == "tuple" and type(value) is tuple:
         value = list(value)
     elif declared == "float" and type(value) is int:
         with suppress(OverflowError):  # hundreds of digits: it stays an int, and fails as one
@@ -220,10 +250,10 @@ def _type_name(doc: Any, name: str) -> str:
     return declared
 
 
-def _python_type(declared: str, name: str) -> type:
-    if declared not in TYPES:
+def _python_type(declared: str, types: Mapping[str, type], name: str) -> type:
+    if declared not in types:
         raise DataDefectError(f"the function doc gives {name} the unknown type {show(declared)}")
-    return TYPES[declared]
+    return types[declared]
 
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:

@@ -89,6 +89,7 @@ def test_nobody_there_is_a_sentence() -> None:
     assert isinstance(run("localhost:8000").exception, UserError)
 
 
+@pytest.mark.train
 def test_the_parrot_is_written_in_both_forms(tmp_path: Path) -> None:
     for name in ("parrot.gguf", "parrot"):
         arguments = [str(tmp_path / name), "--json"]

@@ -16,16 +16,16 @@ from formosa.engines.templated import TemplatedChat
 from formosa.errors import UserError
 from formosa.serve.conformance.check import run_check
 from formosa.serve.conformance.exchange import Server
-from formosa.serve.conformance.parrot import END, Parrot, template
+from formosa.serve.conformance.parrot import END, Parrot, _byte_letters, template
 from formosa.serve.conformance.steering import find_steering, suite_parrot
 from formosa.serve.conformance.vectors import vectors
 from formosa.serve.run import serving
 
+pytestmark = pytest.mark.train  # gguf and safetensors write the model
+
 
 def spelled(parrot: Parrot, text: str) -> str:
     """What the pieces of a line say together."""
-    from formosa.serve.conformance.parrot import _byte_letters
-
     letters = {letter: byte for byte, letter in enumerate(_byte_letters())}
     joined = "".join(parrot.tokens[id] for id in parrot.lines[text].ids)
     return bytes(letters[letter] for letter in joined).decode()

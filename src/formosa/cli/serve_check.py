@@ -17,7 +17,7 @@ from formosa.cli.output import Output, command_output
 @click.option("--only", multiple=True, metavar="GROUP|ID",
               help="Run only this; may be repeated.")  # fmt: skip
 @click.option("--by", type=click.Choice(["choice", "parrot"]),
-              help="How the model is made to say the scripted replies.  [default: what works]")  # fmt: skip
+              help="How the scripted replies are said.  [default: what works]")  # fmt: skip
 @click.option("--timeout", default=300.0, show_default=True, type=click.FloatRange(min=0.1),
               help="Seconds that the server may be silent.")  # fmt: skip
 @click.option("--all", "show_all", is_flag=True, help="Show also what passed.")

@@ -6,6 +6,7 @@ A probe is a function of a server. It returns a sentence of evidence where all i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import jsonschema
 
 from formosa.serve.conformance.exchange import Answer, Said, Server, Streamed, shortened
 from formosa.serve.conformance.report import Level, Result, Verdict
+from formosa.serve.conformance.vectors import is_object
 
 WEATHER = {
     "type": "function",
@@ -162,8 +164,6 @@ def check_call(message: Said, name: str | None = None) -> str:
     Raises:
         Broken: it is not, or does not.
     """
-    from formosa.serve.conformance.vectors import is_object
-
     need(bool(message.calls), f"no call; content {message.content[:80]!r}, {message.finish}")
     for call in message.calls:
         need(name in (None, call.name), f"{call.name} instead of {name}")
@@ -179,8 +179,6 @@ def check_fits(text: str, schema: dict[str, Any]) -> None:
     Raises:
         Broken: it does not.
     """
-    import json
-
     try:
         jsonschema.validate(json.loads(text), schema)
     except ValueError:

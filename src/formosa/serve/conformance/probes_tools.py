@@ -15,6 +15,7 @@ from formosa.serve.conformance.probe import (
     said,
     unless_refused,
 )
+from formosa.serve.conformance.vectors import is_object
 
 ROOM = 200  # tokens; enough for a call of these tools, whatever the model
 NAMED = {"type": "function", "function": {"name": "get_time"}}
@@ -92,8 +93,6 @@ def named_stream(server: Server) -> str:
 @probe("tools.named_cut", "a forced call that max_tokens cuts is no call, and ends with length",
        "half an argument string can't be run")  # fmt: skip
 def named_cut(server: Server) -> str:
-    from formosa.serve.conformance.vectors import is_object
-
     message = _forced(server, NAMED, max_tokens=5)
     need(message.finish == "length", f"finish_reason {message.finish!r}")
     bad = [call.arguments for call in message.calls if not is_object(call.arguments)]

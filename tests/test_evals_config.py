@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from formosa.errors import DataError
-from formosa.evals.bfcl.task import TASKS as BFCL_TASKS
 from formosa.evals.config import EvalConfig, TaskConfig
-from formosa.evals.registry import TASKS, load_task
+from formosa.evals.registry import DEFAULT, MODULES, TASKS, aggregates, load_task
+from formosa.results.metrics import Score
 
 
 def test_a_recipe_may_leave_out_all_but_the_tasks_names() -> None:
@@ -47,11 +49,35 @@ def test_every_field_is_described() -> None:
 def test_an_unknown_task_names_the_nearest() -> None:
     with pytest.raises(DataError, match="Did you mean bfcl-simple") as error:
         load_task("bfcl-simpel")
-    assert all(name in error.value.hint for name in TASKS)
+    assert "formosa eval tasks" in error.value.hint
 
 
-def test_the_list_of_tasks_is_that_of_their_modules() -> None:
-    assert set(TASKS) == {"mini-zh-tw", *BFCL_TASKS}
+def test_every_module_offers_its_tasks_in_the_same_way() -> None:
+    names = list(TASKS)
+    assert len(names) == len(set(names)) == len(TASKS)
+    assert set(DEFAULT) < set(names)
+    for module in map(importlib.import_module, MODULES):
+        assert all(TASKS[name] == line for name, line in module.TASKS.items())
+        parameters = inspect.signature(module.load).parameters
+        assert list(parameters) == ["name", "data_dir", "revision", "say"]
+    with pytest.raises(KeyError):
+        TASKS["nothing"]
+
+
+def test_a_file_of_ones_own_is_a_task_in_a_recipe_too() -> None:
+    assert EvalConfig.model_validate({"tasks": [{"name": "file:mine.csv"}]}).tasks
+
+
+def test_named_figures_over_several_tasks_come_from_their_scores() -> None:
+    scores = {
+        f"bfcl-{name}": Score(value, 0, 1, 200, 1)
+        for name, value in zip(("simple", "multiple", "parallel", "parallel-multiple"),
+                               (0.9, 0.8, 0.7, 0.6), strict=True)
+    }  # fmt: skip
+    found = aggregates(scores)
+    (mean,) = [value for name, value in found.items() if name.endswith("ast_mean")]
+    assert mean == pytest.approx(0.75)
+    assert aggregates({"mini-zh-tw": Score(0.5, 0, 1, 40, 1)}) == {}
 
 
 def test_a_task_may_want_shorter_replies_than_the_others() -> None:
@@ -60,5 +86,5 @@ def test_a_task_may_want_shorter_replies_than_the_others() -> None:
     assert [config.sampling(task).max_tokens for task in config.tasks] == [48, 160]
 
 
-def test_without_a_list_every_task_is_asked() -> None:
-    assert [task.name for task in EvalConfig().tasks] == list(TASKS)
+def test_without_a_list_six_small_tasks_are_asked() -> None:
+    assert [task.name for task in EvalConfig().tasks] == list(DEFAULT)

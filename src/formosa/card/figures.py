@@ -106,7 +106,8 @@ class Sources:
         }
         return EvalResult(
             task_type="text-generation",
-            task_name="Function calling" if claim.scorer == "ast" else "Multiple choice",
+            # By the task, not the scorer: one entry of the model-index holds all of a task's.
+            task_name="Function calling" if task["name"].startswith("bfcl") else "Multiple choice",
             dataset_type=source if is_hub_id(source) else str(task["name"]),
             dataset_name=str(task["name"]),
             dataset_config=str(task["name"]),  # results are grouped by this, so tasks stay apart

@@ -13,7 +13,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from formosa.engines.protocol import Sampling
-from formosa.evals.registry import TASKS
+from formosa.evals.registry import DEFAULT, TASKS, is_task
 
 
 class TaskConfig(BaseModel):
@@ -38,7 +38,7 @@ class TaskConfig(BaseModel):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in TASKS:
+        if not is_task(name):
             raise ValueError(f"no such task; the tasks: {', '.join(TASKS)}")
         return name
 
@@ -49,9 +49,9 @@ class EvalConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: list[TaskConfig] = Field(
-        default_factory=lambda: [TaskConfig(name=name) for name in TASKS],
+        default_factory=lambda: [TaskConfig(name=name) for name in DEFAULT],
         min_length=1,
-        description="The tasks, in the order in which they are asked; all of them if left out.",
+        description="The tasks, in the order in which they are asked; six small ones if left out.",
     )
     max_tokens: int = Field(
         512, ge=1, description="Tokens of a reply; a longer one is cut and may count as truncated."

@@ -43,7 +43,7 @@ bench: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
-	$(BIN)/python -m pip install --quiet --editable '.[train,llama,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,llama,mcp,eval,dev]'
 	touch $(INSTALLED)
 
 # vLLM pins its own torch and a hundred other packages: apart from ours.

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "formosa"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-BASE = {"errors", "files", "wheels", "chat"}
+BASE = {"errors", "files", "wheels", "chat", "zh"}
 SHARED = BASE | {"models", "checkpoints", "engines", "results"}
 STAGES = {"data", "train", "export", "serve", "tools", "evals", "card"}
 DOORS: dict[str, set[str]] = {
@@ -30,6 +30,7 @@ DOORS: dict[str, set[str]] = {
     "files": {"errors"},
     "wheels": {"errors", "files"},
     "chat": {"errors", "files"},
+    "zh": {"errors", "files"},
     "models": BASE,
     "checkpoints": BASE | {"models"},
     "engines": BASE | {"models"},

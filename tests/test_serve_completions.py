@@ -117,6 +117,10 @@ def test_a_model_that_only_answers_conversations_says_so() -> None:
         ({"prompt": "a", "logprobs": True}, "logprobs"),
         ({"prompt": "a", "messages": []}, "messages"),
         ({"prompt": "a", "structured_outputs": {"json": 3}}, "structured_outputs.json"),
+        (
+            {"prompt": "a", "structured_outputs": {"json": {"type": "banana"}}},
+            "structured_outputs.json.type",
+        ),
         ({"prompt": "a", "add_special_tokens": True}, "add_special_tokens"),
     ],
 )

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from formosa.engines.protocol import Logprob, Piece, Sampling, Usage
+from formosa.errors import MessageError
 from formosa.serve.logprobs import text_logprobs
 from formosa.serve.protocol import SamplingBody, TopLogprobs, json_bytes, only, refused, seed_of
 from formosa.serve.stream import joint_usage, usage_object
@@ -62,7 +63,11 @@ class TextBody(SamplingBody):
         if shape.json_schema is not None:
             from formosa.chat.grammar import reply_grammar
 
-            grammar = reply_grammar(json_schema=shape.json_schema)
+            try:
+                grammar = reply_grammar(json_schema=shape.json_schema)
+            except MessageError as error:
+                path = f"structured_outputs.json{error.path.removeprefix('json_schema')}"
+                raise refused(path, error.problem) from error
         fields = self.sampling_fields()
         return [
             Sampling(

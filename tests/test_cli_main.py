@@ -39,9 +39,12 @@ def test_help_loads_neither_an_engine_nor_torch(arguments: list[str]) -> None:
         "print('loaded:', *sys.modules)\n"
     )
     loaded = set(done.stdout.split("loaded:")[1].split())
-    # `formosa.tools` is there: `from formosa import tool` is public, and its registry is light.
-    rooms = {"formosa.engines", "formosa.serve", "formosa.train", "formosa.data", "formosa.evals"}
+    # `formosa.tools` is there: `from formosa import connect, tool` is public, and light. Of the
+    # engines only what they promise.
+    rooms = {"formosa.serve", "formosa.train", "formosa.data", "formosa.evals"}
     assert loaded & rooms.union(HEAVY) == set()
+    engines = {name for name in loaded if name.startswith("formosa.engines")}
+    assert engines <= {"formosa.engines", "formosa.engines.protocol"}
 
 
 def test_the_module_runs_as_the_command() -> None:

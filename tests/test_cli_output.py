@@ -130,3 +130,17 @@ def test_text_is_printed_to_the_character() -> None:
     """rich expands tabs and drops carriage returns; a rendered prompt must be its very bytes."""
     words = "a\tb\r\n c  \n\n"
     assert run(lambda out: out.text(words)).stdout_bytes.decode() == words
+
+
+def test_no_word_of_a_remark_or_a_table_steers_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A server's error and a model's answer are shown to people by every command."""
+    out = Output()
+    out.say("say \x1b]0;owned\x07")
+    out.hint("hint \x1b[2J")
+    out.table([{"answer\x1b[1A": "cell \x1b[31m", "n": 1}], title="t\u202eitle")
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert not set(text) & {"\x1b", "\x07", "\u202e"}
+    assert "␛[31m" in shown.out and "␛[2J" in shown.err

@@ -21,7 +21,8 @@ from formosa import tool
 from formosa.chat.message import Message
 from formosa.cli.history import load_conversation, new_history, save_conversation
 from formosa.cli.output import Output
-from formosa.cli.session import Session, visible
+from formosa.cli.output import visible
+from formosa.cli.session import Session
 from formosa.engines.protocol import Piece, Prompt, Sampling
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat

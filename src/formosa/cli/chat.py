@@ -18,7 +18,7 @@ from formosa.cli.chat_format import parse, render
 from formosa.cli.default_group import DefaultCommand, DefaultGroup
 from formosa.cli.history import new_history
 from formosa.cli.output import Output, command_output
-from formosa.cli.session import Session, visible
+from formosa.cli.session import Session
 from formosa.engines.protocol import Sampling
 from formosa.tools.log import ToolLog
 from formosa.tools.registry import Registry, load_tools
@@ -126,7 +126,7 @@ def talk(
     registry = Registry(item for path in tool_files for item in load_tools(path))
 
     def say(text: str) -> None:
-        out.say(visible(text))
+        out.say(text)
 
     with asyncio.Runner() as runner:
         opened = AsyncExitStack()

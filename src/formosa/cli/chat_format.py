@@ -15,8 +15,7 @@ from formosa.chat.message import Message, Tool
 from formosa.chat.parser import parse_reply
 from formosa.chat.template import FAMILIES, ChatTemplate, Rendered
 from formosa.cli.format_model import FormatModel, open_format_model, render_elsewhere
-from formosa.cli.output import Output, command_output
-from formosa.cli.session import visible
+from formosa.cli.output import Output, command_output, visible
 from formosa.errors import DataError, UserError
 
 AROUND = 30  # characters shown on each side of a difference

@@ -9,8 +9,7 @@ import asyncio
 import signal
 
 from formosa.chat.message import Tool, ToolCall, json_text
-from formosa.cli.output import Output
-from formosa.cli.screen import visible
+from formosa.cli.output import Output, visible
 
 
 class Consent:

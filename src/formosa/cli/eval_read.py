@@ -11,8 +11,7 @@ from typing import Any
 
 import click
 
-from formosa.cli.output import Output, columns, command_output
-from formosa.cli.session import visible
+from formosa.cli.output import Output, columns, command_output, visible
 from formosa.errors import UserError
 from formosa.evals.registry import TASKS
 from formosa.results import report

@@ -92,8 +92,10 @@ def main() -> None:
 
 
 def explain(error: FormosaError) -> str:
-    """The sentence, and the next command to try."""
-    return f"error: {error.message}" + (f"\n\nhint: {error.hint}" if error.hint else "")
+    """The sentence, and the next command to try. It may quote a server, or a model's template."""
+    from formosa.cli.output import visible
+
+    return visible(f"error: {error.message}" + (f"\n\nhint: {error.hint}" if error.hint else ""))
 
 
 if __name__ == "__main__":

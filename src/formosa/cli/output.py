@@ -2,12 +2,16 @@
 
 Commands don't print. They hand over values (`data`, `table`, `text`) and remarks (`say`, `hint`),
 and every command has `--json` through the decorator `command_output`.
+
+Remarks and tables may hold the words of a model, a tool or a server. They are shown by `visible`:
+no word steers the terminal, nor looks like something it is not. `text` alone passes on as it is.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -54,13 +58,15 @@ class Output:
         """Rows with the same keys: a JSON list, or a table with the keys as its heads."""
         heads = list(rows[0]) if rows else []
         # Cells hold model output, and rich would read "[...]" in a plain string as markup.
-        heading = Text(title) if title else None
+        heading = Text(visible(title)) if title else None
         drawn = Table(title=heading, title_justify="left", box=None, pad_edge=False)
         for head in heads:
             numeric = all(isinstance(row[head], int | float) for row in rows)
-            drawn.add_column(Text(head), justify="right" if numeric else "left", overflow="fold")
+            drawn.add_column(
+                Text(visible(head)), justify="right" if numeric else "left", overflow="fold"
+            )
         for row in rows:
-            drawn.add_row(*(Text(_cell(row[head])) for head in heads))
+            drawn.add_row(*(Text(visible(_cell(row[head]))) for head in heads))
         self.data(list(rows), drawn if rows else "(nothing)")
 
     def text(self, text: str) -> None:
@@ -71,10 +77,10 @@ class Output:
 
     def say(self, text: str) -> None:
         """A remark for people. Never data."""
-        self._err.print(text)
+        self._err.print(visible(text))
 
     def hint(self, text: str) -> None:
-        self._err.print(f"hint: {text}", style="dim")
+        self._err.print(visible(f"hint: {text}"), style="dim")
 
     def progress(self, *, download: bool = False) -> Progress:
         """A progress bar on standard error; silent where that is no terminal."""
@@ -89,6 +95,15 @@ class Output:
             transient=False,
             disable=not self._err.is_terminal,
         )
+
+
+# Control characters, and those that change the direction of text so that it reads as another.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Control characters as pictures: a model's words must not steer the terminal."""
+    return _CONTROL.sub(lambda m: chr(0x2400 + ord(m[0])) if ord(m[0]) < 0x20 else "\ufffd", text)
 
 
 def _plain(file: TextIO) -> Console:

@@ -3,20 +3,18 @@
 Content goes to standard output; calls, results and remarks to standard error. So the answers alone
 can be piped on. Reasoning is dim on a terminal, and a remark elsewhere.
 
-Whatever comes from a model, a tool or a server is shown by `visible`: it must not steer the
-terminal, nor look like something it is not.
+Whatever comes from a model, a tool or a server is shown by `visible` (see `output.py`).
 """
 
 from __future__ import annotations
 
-import re
 import sys
 
 import click
 
 from formosa.chat.message import ToolCall
 from formosa.chat.reply import Delta
-from formosa.cli.output import Output
+from formosa.cli.output import Output, visible
 from formosa.engines.protocol import Finished
 from formosa.tools.converse import ConverseEvent
 from formosa.tools.runner import ToolResult
@@ -39,20 +37,20 @@ class Screen:
             self._delta(event)
         elif isinstance(event, ToolCall):
             self.end_line()
-            self._out.say(visible(f"→ {event.name}({event.arguments})"))
+            self._out.say(f"→ {event.name}({event.arguments})")
         elif isinstance(event, ToolResult):
             text = event.content
             cut = f"{text[:SHOWN]}… ({len(text)} characters)" if len(text) > SHOWN else text
-            self._out.say(visible(f"← {event.name}: {cut}"))
+            self._out.say(f"← {event.name}: {cut}")
         elif isinstance(event, Finished):
             self.end_line()
             for defect in event.reply.defects:
-                self._out.hint(visible(f"a tool call could not be read: {defect.problem}"))
+                self._out.hint(f"a tool call could not be read: {defect.problem}")
 
     def end_line(self) -> None:
         """Bring the cursor to the start of a line, with nothing held back."""
         if self._reasoning:
-            self._out.say(visible(self._reasoning))
+            self._out.say(self._reasoning)
             self._reasoning = ""
         if self._open:
             self._out.text("\n")
@@ -71,12 +69,3 @@ class Screen:
             text = visible(delta.text)
             self._out.text(click.style(text, dim=True) if delta.kind == "reasoning" else text)
         self._open = not delta.text.endswith("\n")
-
-
-# Control characters, and those that change the direction of text so that it reads as another.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def visible(text: str) -> str:
-    """Control characters as pictures: a model's words must not steer the terminal."""
-    return _CONTROL.sub(lambda m: chr(0x2400 + ord(m[0])) if ord(m[0]) < 0x20 else "\ufffd", text)

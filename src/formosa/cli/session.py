@@ -17,14 +17,13 @@ from formosa.chat.schema import describe
 from formosa.cli.consent import Consent
 from formosa.cli.history import load_conversation, save_conversation
 from formosa.cli.output import Output
-from formosa.cli.screen import Screen, visible
+from formosa.cli.screen import Screen
 from formosa.engines.protocol import ChatModel, Sampling
 from formosa.errors import DataError, FormosaError
 from formosa.tools.converse import Transcript, converse
 from formosa.tools.registry import Registry
 from formosa.tools.runner import Confirm, Record
 
-__all__ = ["Session", "visible"]  # `visible` is used by other commands that show a model's words
 
 COMMANDS = """\
 /help           this
@@ -99,12 +98,10 @@ class Session:
         if self._interactive:
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401  # gives input() its arrow keys and history
-            self._out.say(visible(f"{self._model.info.name} · /help for help"))
+            self._out.say(f"{self._model.info.name} · /help for help")
             self._say_length("going on with")
         elif self._confirm is None and (names := self._need_consent()):
-            self._out.hint(
-                visible(f"nobody can be asked here, so these do not run: {names} (--yes)")
-            )
+            self._out.hint(f"nobody can be asked here, so these do not run: {names} (--yes)")
         while (line := self._read()) is not None:
             words = line.strip()
             if words in ("/exit", "/quit"):
@@ -152,7 +149,7 @@ class Session:
         name, _, argument = words.partition(" ")
         command = self._commands.get(name)
         if command is None:
-            self._out.say(visible(f"no such command: {name}\n{COMMANDS}"))
+            self._out.say(f"no such command: {name}\n{COMMANDS}")
             return
         try:
             command(argument.strip())
@@ -165,14 +162,14 @@ class Session:
             asks = "  (asks first)" if item.confirm else ""
             first = item.tool.description.partition("\n")[0]
             lines += [f"{describe(item.tool)}{asks}", *([f"    {first}"] if first else [])]
-        self._out.say(visible("\n".join(lines) or "no tools; give some with --tools or --mcp"))
+        self._out.say("\n".join(lines) or "no tools; give some with --tools or --mcp")
 
     def _system(self, text: str) -> None:
         if text:
             self._set_system(text)
             self._keep()
         shown = self._system_messages()
-        self._out.say(visible(shown[0].content if shown else "no system prompt"))
+        self._out.say(shown[0].content if shown else "no system prompt")
 
     def _retry(self, _: str) -> None:
         place = self._last_question()
@@ -185,7 +182,7 @@ class Session:
             question = self._messages[place].content
             self._messages = self._messages[:place]
             self._keep()
-            self._out.say(visible(f"forgotten: {question}"))
+            self._out.say(f"forgotten: {question}")
 
     def _reset(self, _: str) -> None:
         self._messages = self._system_messages()
@@ -198,7 +195,7 @@ class Session:
             return
         path = Path(name).expanduser()
         save_conversation(path, self._messages, self._registry.tools)
-        self._out.say(visible(f"saved: {path}"))
+        self._out.say(f"saved: {path}")
 
     def _load(self, name: str) -> None:
         if not name:
@@ -287,6 +284,6 @@ class Session:
             self._out.hint("the model kept calling tools and was stopped")
 
     def _explain(self, error: FormosaError) -> None:
-        self._out.say(visible(f"error: {error.message}"))
+        self._out.say(f"error: {error.message}")
         if error.hint:
-            self._out.hint(visible(error.hint))
+            self._out.hint(error.hint)

@@ -106,7 +106,7 @@ def test_a_published_set_keeps_equal_and_empty_options_and_says_so() -> None:
     assert [len(sample.content.options) for sample in made.samples] == [3, 3, 3, 3]
     assert made.remarks == [
         "2 questions have options with equal texts, such as law.csv:2; kept as is",
-        "1 questions have options without a text, such as law.csv:3; kept as is",
+        "1 question has options without a text, such as law.csv:3; kept as is",
     ]
     with pytest.raises(DataError, match="none of the options"):
         read({**GOOD, "answer": "D"}, published=True)

@@ -76,7 +76,8 @@ def read_questions(
     first = {subject: i for i, subject in enumerate(numbers)}
     made.samples.sort(key=lambda sample: first[sample.subject])
     for problem, found in doubtful.items():
-        made.remarks.append(f"{len(found)} questions {problem}, such as {found[0]}; kept as is")
+        count = "1 question has" if len(found) == 1 else f"{len(found)} questions have"
+        made.remarks.append(f"{count} {problem}, such as {found[0]}; kept as is")
     return made
 
 
@@ -87,12 +88,15 @@ def _choice(values: Values, where: str, published: bool, doubtful: dict[str, lis
     problems = []
     if len(set(options)) < len(options):
         equal = next(text for text, count in Counter(options).items() if count > 1)
-        problems.append(("have options with equal texts", f"two options are {equal!r}"))
+        problems.append(("options with equal texts", f"two options are {equal!r}"))
     if not all(option.strip() for option in options):
-        problems.append(("have options without a text", "an option has no text"))
+        problems.append(("options without a text", "an option has no text"))
     for kind, problem in problems:
         if not published:
-            raise DataError(f"{where}: {problem}.", "correct the file; every option must differ")
+            raise DataError(
+                f"{where}: {problem}.",
+                "correct the row or take it out; every option needs a text of its own",
+            )
         doubtful.setdefault(kind, []).append(where)
     if not question.strip():
         raise DataError(f"{where}: the question is empty.")

@@ -86,6 +86,11 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, _utf8(value, indent=2) + b"\n")
 
 
+def json_line(value: Any) -> bytes:
+    """One line of a JSON-lines file, with its end."""
+    return _utf8(value, separators=(",", ":")) + b"\n"
+
+
 def _utf8(value: Any, **options: Any) -> bytes:
     """JSON as UTF-8. Text from a model may hold a lone surrogate, which only an escape can hold."""
     try:
@@ -153,7 +158,7 @@ class JsonLines:
         Raises:
             UserError: the disk is full; the file ends with the record before this one.
         """
-        line = _utf8(record, separators=(",", ":")) + b"\n"
+        line = json_line(record)
         end = self._file.tell()
         try:
             written = self._file.write(line)

@@ -1,4 +1,6 @@
-"""`formosa eval run|retry`: ask benchmarks. The commands that only read are in `eval_read.py`.
+"""`formosa eval run|retry`: ask benchmarks.
+
+The commands that only read are in `eval_read.py`, those that make files of logs in `eval_files.py`.
 
 Knows options and words for people. What is asked and how it is scored is `formosa.evals`; the
 figures are `formosa.results`.
@@ -7,28 +9,25 @@ figures are `formosa.results`.
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
-from formosa.chat.template import FAMILIES
-from formosa.cli import eval_read
-from formosa.cli.output import Output, command_output
-from formosa.cli.session import visible
+from formosa.cli import eval_files, eval_read
+from formosa.cli.eval_who import Who, model_options
+from formosa.cli.output import Output, command_output, visible
 from formosa.engines.protocol import ChatModel, ChatRequest, Sampling
 from formosa.engines.templated import TemplatedChat
-from formosa.evals.plan import Plan, make_plan
+from formosa.evals.plan import Plan, Shard, make_plan
 from formosa.evals.registry import load_task
 from formosa.evals.run import Progress, run_task
+from formosa.evals.task import Task
 from formosa.results import report
 from formosa.results.log import EvalLog, read_log
 
@@ -49,75 +48,16 @@ def evals() -> None:
     """
 
 
-for _command in (eval_read.list_logs, eval_read.list_tasks, eval_read.view, eval_read.compare):
+for _command in (
+    eval_read.list_logs,
+    eval_read.list_tasks,
+    eval_read.view,
+    eval_read.compare,
+    eval_files.merge,
+    eval_files.rescore,
+    eval_files.export,
+):
     evals.add_command(_command)
-
-
-@dataclass(frozen=True)
-class Who:
-    """Who is asked, and how many requests at a time."""
-
-    model: str | None
-    base_url: str | None
-    api_key: str | None
-    template: str | None
-    context: int
-    concurrency: int
-
-    def open(self, out: Output) -> ChatModel:
-        from formosa.engines.open import open_chat
-
-        return open_chat(
-            self.model or "",
-            base_url=self.base_url,
-            api_key=self.api_key,
-            context=self.context,
-            slots=self.concurrency,
-            template=self.template,
-            say=out.say,
-        )
-
-
-_MODEL_OPTIONS = (
-    click.option("--model", metavar="NAME", help="A folder, run, .gguf, hf:org/name or built-in."),
-    click.option("--base-url", metavar="URL", help="Ask a server with the OpenAI API instead."),
-    click.option(
-        "--api-key", metavar="KEY", help="For --base-url; better as FORMOSA_EVAL_RUN_API_KEY."
-    ),
-    click.option(
-        "--template",
-        type=click.Choice(sorted(FAMILIES)),
-        help="Use Formosa's format for this family, not the model's own template.",
-    ),
-    click.option(
-        "--context",
-        type=click.IntRange(min=1),
-        default=4096,
-        show_default=True,
-        help="Tokens of prompt and reply, for each request.",
-    ),
-    click.option(
-        "--concurrency",
-        type=click.IntRange(min=1),
-        default=4,
-        show_default=True,
-        help="Requests at the same time.",
-    ),
-)
-
-
-def model_options(function: Callable[..., int]) -> Callable[..., int]:
-    """Add the options that say who is asked, and hand them over as `who`."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> int:
-        who = Who(**{field.name: kwargs.pop(field.name) for field in fields(Who)})
-        return function(*args, who=who, **kwargs)
-
-    command: Callable[..., int] = wrapped
-    for option in reversed(_MODEL_OPTIONS):
-        command = option(command)
-    return command
 
 
 data_dir_option = click.option(
@@ -148,6 +88,8 @@ data_dir_option = click.option(
 )
 @click.option("--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True)
 @click.option("--max-tokens", type=click.IntRange(min=1), default=512, show_default=True)
+@click.option("--shard", metavar="K/N", help="Ask only part K of N; see `eval merge`.")
+@click.option("--revision", help="Of the benchmark's data, instead of the task's own.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and three prompts; ask nothing.")
 @command_output
 def run(
@@ -161,6 +103,8 @@ def run(
     seed: int,
     temperature: float,
     max_tokens: int,
+    shard: str | None,
+    revision: str | None,
     dry_run: bool,
 ) -> int:
     """Ask TASKs and log the answers
@@ -170,45 +114,58 @@ def run(
         formosa eval run bfcl-simple bfcl-parallel --model runs/mini --limit 40 --out logs
         formosa eval run mini-zh-tw --base-url http://127.0.0.1:8000/v1 --repeats 3 --seed 7
         formosa eval run bfcl-simple --model runs/mini --dry-run
+        formosa eval run tmmluplus --base-url http://a:8000/v1 --base-url http://b:8000/v1
+        formosa eval run tmmluplus --model hf:org/name --shard 3/8
 
     The same command continues a run that was stopped. Exit code 3: some samples got no answer;
     ask those again with `formosa eval retry`.
     """
     if not who.model and not who.base_url:
         raise click.UsageError("Name a model with --model, or a server with --base-url.")
-    loaded = [load_task(name, data_dir=data_dir, say=out.say) for name in dict.fromkeys(tasks)]
+    part = Shard.read(shard) if shard else None
+    loaded = [
+        load_task(name, data_dir=data_dir, revision=revision, say=out.say)
+        for name in dict.fromkeys(tasks)
+    ]
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
-
-    async def ask(chat: ChatModel) -> list[EvalLog]:
-        logs = []
-        for task in loaded:
-            with _progress(out, task.name) as progress:
-                logs.append(
-                    await run_task(
-                        task,
-                        chat,
-                        folder / f"{file_name(chat.info.name)}-{task.name}.jsonl",
-                        repeats=repeats,
-                        limit=limit,
-                        seed=seed,
-                        sampling=sampling,
-                        concurrency=who.concurrency,
-                        progress=progress,
-                        say=out.say,
-                    )
-                )
-        return logs
-
-    chat = who.open(out)
+    how: dict[str, Any] = {
+        "repeats": repeats, "limit": limit, "seed": seed, "sampling": sampling, "shard": part,
+    }  # fmt: skip
     if dry_run:
-        plans = [
-            make_plan(task, repeats=repeats, limit=limit, seed=seed, sampling=sampling)
-            for task in loaded
-        ]
-        _show_plans(out, chat, plans)
+        (chat, *_) = who.models(out)
+        _show_plans(out, chat, [make_plan(task, **how) for task in loaded])
         asyncio.run(chat.aclose())
         return 0
-    return _finish(out, asyncio.run(_closing(chat, ask)))
+
+    async def ask() -> list[EvalLog]:
+        async with who.opened(out) as models:
+            name = file_name(models[0].info.name)
+            ending = f"-{part.number}of{part.of}" if part else ""
+            return [
+                await _ask(
+                    out, who, models, task,
+                    folder / f"{name}-{file_name(task.name)}{ending}.jsonl", **how
+                )
+                for task in loaded
+            ]  # fmt: skip
+
+    return finish(out, asyncio.run(ask()))
+
+
+async def _ask(
+    out: Output, who: Who, models: list[ChatModel], task: Task[Any], path: Path, **how: Any
+) -> EvalLog:
+    with _progress(out, task.name) as progress:
+        return await run_task(
+            task,
+            models,
+            path,
+            concurrency=who.at_a_time,
+            limit_s=who.timeout,
+            progress=progress,
+            say=out.say,
+            **how,
+        )
 
 
 @evals.command()
@@ -232,59 +189,32 @@ def retry(
     """
     log = read_log(path)
     missing = log.planned - len(log.samples)
-    out.say(f"{len(log.failed())} failed and {missing} missing of {log.planned} samples")
-    if not missing and not log.failed():
-        return _finish(out, [log])
+    out.say(f"{log.failures} failed and {missing} missing of {log.planned} samples")
+    if not missing and not log.failures:
+        return finish(out, [log])
     plan, asked = log.start["plan"], log.start["request"]
     task = load_task(log.start["task"]["name"], data_dir=data_dir, say=out.say)
-    sampling = Sampling(**{**asked, "stop": tuple(asked.get("stop") or ())})
+    shard = plan.get("shard")
+    how: dict[str, Any] = {
+        "repeats": plan["repeats"],
+        "limit": plan["samples"],
+        "seed": plan["seed"],
+        "sampling": Sampling(**{**asked, "stop": tuple(asked.get("stop") or ())}),
+        "shard": Shard(shard["number"], shard["of"]) if shard else None,
+        "retry": True,
+    }
+    who = who.as_logged(log)
 
-    async def ask(chat: ChatModel) -> list[EvalLog]:
-        with _progress(out, task.name) as progress:
-            return [
-                await run_task(
-                    task,
-                    chat,
-                    path,
-                    repeats=plan["repeats"],
-                    limit=plan["samples"],
-                    seed=plan["seed"],
-                    sampling=sampling,
-                    concurrency=who.concurrency,
-                    retry=True,
-                    progress=progress,
-                    say=out.say,
-                )
-            ]
+    async def ask() -> list[EvalLog]:
+        async with who.opened(out) as models:
+            return [await _ask(out, who, models, task, path, **how)]
 
-    chat = _who_was_asked(who, log).open(out)
-    return _finish(out, asyncio.run(_closing(chat, ask)))
-
-
-def _who_was_asked(who: Who, log: EvalLog) -> Who:
-    """The model of the log, where the options name no other place of it."""
-    if who.model or who.base_url:
-        return who
-    logged = log.start["model"]
-    if base_url := logged["details"].get("base_url"):
-        # A server that was asked for its only model is logged under its address.
-        unnamed = logged["name"] == urlsplit(base_url).netloc
-        return replace(who, base_url=base_url, model=None if unnamed else logged["name"])
-    return replace(who, model=logged["path"] or logged["name"])
+    return finish(out, asyncio.run(ask()))
 
 
 def file_name(text: str) -> str:
     """A model's name as a part of a file's name."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "model"
-
-
-async def _closing(
-    chat: ChatModel, ask: Callable[[ChatModel], Awaitable[list[EvalLog]]]
-) -> list[EvalLog]:
-    try:
-        return await ask(chat)
-    finally:
-        await chat.aclose()
 
 
 @contextmanager
@@ -294,7 +224,7 @@ def _progress(out: Output, name: str) -> Iterator[Progress]:
         yield lambda done, total: bar.update(row, completed=done, total=total)
 
 
-def _finish(out: Output, logs: list[EvalLog]) -> int:
+def finish(out: Output, logs: list[EvalLog]) -> int:
     """Print the scores; the exit code."""
     if out.json_mode:
         out.data([report.figures(log) for log in logs])
@@ -304,9 +234,9 @@ def _finish(out: Output, logs: list[EvalLog]) -> int:
     failed = 0
     for log in logs:
         out.say(f"log: {log.path}")
-        if log.failed():
-            failed += len(log.failed())
-            out.say(f"{len(log.failed())} samples failed: {log.failed()[0]['error']}")
+        if log.failures:
+            failed += log.failures
+            out.say(f"{log.failures} samples failed: {log.failed()[0]['error']}")
             out.hint(f"formosa eval retry {log.path}")
     return FAILED if failed else 0
 
@@ -337,6 +267,7 @@ def _show_plans(out: Output, chat: ChatModel, plans: list[Plan]) -> None:
             "gold": planned.asked.gold,
         }
         for plan in plans
+        if not plan.task.private  # its questions stay in the cache
         for planned in itertools.islice(plan.requests(), SHOWN_PROMPTS)
     ]
     if out.json_mode:
@@ -345,6 +276,9 @@ def _show_plans(out: Output, chat: ChatModel, plans: list[Plan]) -> None:
     out.table([{name: row[name] for name in row if name != "revision"} for row in rows])
     for row in rows:
         out.say(f"{row['task']}: revision {row['revision']}")
+    for plan in plans:
+        if plan.task.private:
+            out.say(f"{plan.task.name}: its questions are not to be shown")
     for prompt in prompts:
         out.say(f"\n--- {prompt['task']} · {prompt['id']} · repeat {prompt['repeat']}")
         out.text(visible(prompt["prompt"]) + "\n")
@@ -354,7 +288,8 @@ def _show_plans(out: Output, chat: ChatModel, plans: list[Plan]) -> None:
 def _rendered(chat: ChatModel, request: ChatRequest) -> str:
     """The prompt as the engine gets it; for a server that renders itself, what it is sent."""
     if isinstance(chat, TemplatedChat):
-        return chat.prompt(request)
+        prompt = chat.prompt(request)
+        return prompt if isinstance(prompt, str) else "".join(prompt)
     sent = {
         "messages": [message.to_openai() for message in request.messages],
         "tools": [tool.to_openai() for tool in request.tools],

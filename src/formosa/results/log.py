@@ -355,16 +355,17 @@ class LogWriter:
 
         Nothing is written where the log already ends with a record that says the same.
         """
-        log = self._so_far()
+        log = self.log_so_far()
         made = dict(summary(log))
         if self._end is None or {key: self._end.get(key) for key in made} != made:
             # As it will be read: a value of another JSON type must not be written twice.
             self._end = json.loads(json.dumps({"type": "end", "finished": now(), **made}))
             self._lines.append(self._end)
             self.sync()
-        return self._so_far()
+        return self.log_so_far()
 
-    def _so_far(self) -> EvalLog:
+    def log_so_far(self) -> EvalLog:
+        """What the file holds by now."""
         samples = Stored(self._path, list(self._briefs.values()))
         return EvalLog(self._path, self.log.start, samples, self._end)
 

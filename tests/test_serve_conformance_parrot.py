@@ -17,7 +17,7 @@ from formosa.errors import UserError
 from formosa.serve.conformance.check import run_check
 from formosa.serve.conformance.exchange import Server
 from formosa.serve.conformance.parrot import END, Parrot, _byte_letters, template
-from formosa.serve.conformance.steering import find_steering, suite_parrot
+from formosa.serve.conformance.steering import Way, find_steering, suite_parrot
 from formosa.serve.conformance.vectors import vectors
 from formosa.serve.run import serving
 
@@ -73,9 +73,18 @@ def url(engine: LlamaEngine) -> Iterator[str]:
         yield address
 
 
-def test_our_server_over_llama_cpp_is_right_on_every_scripted_reply(url: str) -> None:
-    report = run_check(url, only=["vectors"])
-    assert report.steering
+@pytest.mark.parametrize(
+    ("by", "only"),
+    [
+        ("parrot", ["vectors"]),
+        ("choice", [f"vectors.{id}" for id in ("call-cjk", "parallel", "cut-in-name", "think")]),
+    ],
+)
+def test_our_server_over_llama_cpp_is_right_on_every_scripted_reply(
+    url: str, by: Way, only: list[str]
+) -> None:
+    report = run_check(url, only=only, by=by)
+    assert by in report.steering
     wrong = {r.id: (r.verdict, r.evidence) for r in report.results if r.verdict != "pass"}
     assert wrong == {}
 

@@ -170,6 +170,14 @@ def test_only_an_object_is_arguments(text: str) -> None:
     assert not is_object(text)
 
 
+def test_evidence_can_t_command_a_terminal() -> None:
+    """What a server says is printed: it may be hostile."""
+    hostile = "\x1b]0;title\x07\x1b[2J words"
+    result = judge(BY_ID["words"], Answer(500, hostile), Streamed(error=hostile))
+    assert result.evidence.isprintable()
+    assert "words" in result.evidence
+
+
 # -- the report ----------------------------------------------------------------------------------
 
 

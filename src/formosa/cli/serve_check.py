@@ -59,18 +59,11 @@ def check(
         out.data(report.to_json())
         return 0 if report.conforms else 1
     shown = [r for r in report.results if show_all or r.verdict in ("fail", "note")]
-    if shown:
-        out.table(
-            [
-                {
-                    "verdict": f"{r.verdict} ({r.level})",
-                    "id": r.id,
-                    "expected": r.what,
-                    "seen": r.evidence,
-                }
-                for r in shown
-            ]
-        )
+    for result in shown:
+        lines = [f"{result.verdict} ({result.level})  {result.id}", f"  expected  {result.what}"]
+        lines += [f"  seen      {result.evidence}"] if result.evidence else []
+        lines += [f"  why       {result.why}"] if result.verdict == "fail" else []
+        out.text("\n".join(lines) + "\n\n")
     out.table(report.groups(), title=f"{report.model} at {report.url}")
     if not report.steering and any(r.group == "vectors" for r in report.results):
         out.hint(

@@ -20,6 +20,8 @@ from formosa.serve.conformance.vectors import Vector, judge, tools, unjudged, ve
 
 GROUPS = ("models", "answer", "stream", "tools", "format", "history", "errors", "leave", "vectors")
 SAMPLE = next(vector for vector in vectors() if vector.id == "think")
+# llama.cpp, for a token that holds a tag and more: no real vocabulary has one.
+GRAMMAR_STACK = "Unexpected empty grammar stack"
 AT_ONCE = 4  # scripted replies; a slow server is asked about all of them in reasonable time
 NO_STEERING = (
     "the server's model can't be made to say given words: it ignores structured_outputs.choice, "
@@ -148,6 +150,8 @@ def reply_result(server: Server, steering: Steering, vector: Vector, *, splits: 
         tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
         if whole.status == 200 and not steering.was_said(vector, whole.said().finish, tokens):
             return unjudged(vector, "the server's own grammar kept the model from saying it")
+        if whole.status == 500 and GRAMMAR_STACK in whole.text:
+            return unjudged(vector, "the server's grammar can't read the parrot's long tokens")
         streamed = server.stream(**fields, tools=tools(), stream_options={"include_usage": True})
     except httpx2.HTTPError as error:
         broke = f"no answer: {type(error).__name__}"

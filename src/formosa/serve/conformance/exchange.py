@@ -240,9 +240,10 @@ class Server:
         self.client.close()
 
 
-def shortened(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= LONGEST_EVIDENCE else text[:LONGEST_EVIDENCE] + "…"
+def shortened(text: str, longest: int = LONGEST_EVIDENCE) -> str:
+    """On one line, of a bearable length, and without what a terminal would obey."""
+    text = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def _answer(response: httpx2.Response) -> Answer:

@@ -17,7 +17,13 @@ from typing import Any
 
 import yaml
 
-from formosa.serve.conformance.exchange import Answer, Said, Streamed, shortened
+from formosa.serve.conformance.exchange import (
+    LONGEST_EVIDENCE,
+    Answer,
+    Said,
+    Streamed,
+    shortened,
+)
 from formosa.serve.conformance.report import Level, Result, Verdict
 
 PROBE_TEXT = "The parrot says 臺灣 42 < 43."  # to find out whether a model can be steered
@@ -169,7 +175,7 @@ def _result(
         why=vector.why,
         level=level,
         verdict=verdict,
-        evidence="; ".join(dict.fromkeys(problems)),
+        evidence=shortened("; ".join(dict.fromkeys(problems)), 4 * LONGEST_EVIDENCE),
         checks=checks,
     )
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from formosa.chat.message import Message
 from formosa.engines.protocol import ChatReply, Logprob, Sampling, TokenLogprob
 from formosa.evals.choice import Choice, ChoiceSet, order, right_letter
-from formosa.evals.logit import TOP, letter_logprobs, logit_scorer, logit_task, one_token
+from formosa.evals.logit import TOP, first_character, letter_logprobs, logit_scorer, logit_task
 from formosa.evals.task import Sample, ScoreRecord
 
 MOUNTAIN = Sample("m", Choice("最高的山？", ("玉山", "雪山", "合歡山", "大屯山"), 0))
@@ -77,8 +77,15 @@ def test_an_engine_without_log_probabilities_gives_no_answer() -> None:
 
 
 def test_it_is_never_called_truncated() -> None:
-    """One token is all that was asked for, so every reply ends at the limit."""
+    """A few tokens are all that was asked for, so every reply ends at the limit."""
     assert score(("x", -1.0)).outcome == "unparsed"
+
+
+def test_only_the_first_token_counts() -> None:
+    later = Logprob(token(GOLD, 0.0), (token(GOLD, 0.0),))
+    first = Logprob(token(OTHERS[0], -0.1), (token(OTHERS[0], -0.1),))
+    made = ChatReply(Message("assistant", "xy"), "length", logprobs=(first, later))
+    assert logit_scorer(MOUNTAIN, 0, 0, made).answer == OTHERS[0]
 
 
 def test_spellings_of_a_letter_are_one_letter() -> None:
@@ -95,11 +102,11 @@ def test_only_letters_of_the_question_count() -> None:
     assert letter_logprobs(reply(("E", -0.1), ("A", -0.2)), "ABCD") == {"A": -0.2}
 
 
-def test_the_task_asks_for_one_token_and_the_likeliest_beside_it() -> None:
+def test_the_task_asks_for_a_character_and_the_likeliest_beside_it() -> None:
     task = logit_task(SET, "t-logit")
-    assert task.needs is one_token
-    asked = one_token(Sampling(temperature=0.7, top_p=0.9, max_tokens=512, stop=("\n",)))
-    assert (asked.temperature, asked.max_tokens, asked.logprobs) == (0.0, 1, TOP)
+    assert task.needs is first_character
+    asked = first_character(Sampling(temperature=0.7, top_p=0.9, max_tokens=512, stop=("\n",)))
+    assert (asked.temperature, asked.max_tokens, asked.logprobs) == (0.0, 4, TOP)
     assert not asked.stop
     assert "log-probability" in task.describe()["decoder"]
 

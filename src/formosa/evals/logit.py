@@ -1,10 +1,11 @@
 """Multiple choice read from the model's own probabilities: the likeliest letter of the options.
 
-Nothing is generated but one token, and no text is read: what is compared is the log-probability of
-each option's letter as the first token of the reply, after a prompt that asks for the letter alone.
-It is the quickest reading, it has no format to fail, and it tells a model that knows from one that
-can follow the format. It is another question than `box`, so their scores are not to be compared as
-if only the reading differed; nor with published log-likelihood scores that continue a plain text
+No text is read: what is compared is the log-probability of each option's letter as the first token
+of the reply, after a prompt that asks for the letter alone. Four tokens are generated, since
+engines tell of a token when its characters are there, and the first may be a quarter of one. It is
+the quickest reading, it has no format to fail, and it tells a model that knows from one that can
+follow the format. It is another question than `box`, so their scores are not to be compared as if
+only the reading differed; nor with published log-likelihood scores that continue a plain text
 `Answer:` (lm-eval, Twinkle Eval 2.x), since a chat template stands around ours.
 
 A letter may be several tokens (`B`, ` B`); the likeliest one counts. Servers tell only the `TOP`
@@ -30,6 +31,7 @@ from formosa.evals.task import Asked, Sample, ScoreRecord, Task
 
 VERSION = 1
 
+TOKENS = 4  # of UTF-8 in one character, at most
 TOP = 20  # tokens beside the chosen one; the most that OpenAI's protocol allows
 
 PROMPTS: Mapping[Language, str] = {
@@ -40,7 +42,7 @@ PROMPTS: Mapping[Language, str] = {
 
 
 def logit_task(questions: ChoiceSet, name: str) -> Task[Choice]:
-    """The questions, each answered by one token, with the scorer `logit`."""
+    """The questions, with the scorer `logit`."""
 
     def ask(sample: Sample[Choice], repeat: int, seed: int) -> Asked:
         prompt = PROMPTS[questions.prompt].replace(
@@ -57,13 +59,15 @@ def logit_task(questions: ChoiceSet, name: str) -> Task[Choice]:
         ask=ask,
         scorers={"logit": logit_scorer},
         decoder=f"log-probability of the letter among the {TOP} likeliest first tokens",
-        needs=one_token,
+        needs=first_character,
     )
 
 
-def one_token(sampling: Sampling) -> Sampling:
-    """What the reading needs: one token, and the likeliest beside it."""
-    return replace(sampling, temperature=0.0, max_tokens=1, logprobs=TOP, stop=(), grammar=None)
+def first_character(sampling: Sampling) -> Sampling:
+    """What the reading needs: the tokens of one character, and the likeliest beside each."""
+    return replace(
+        sampling, temperature=0.0, max_tokens=TOKENS, logprobs=TOP, stop=(), grammar=None
+    )
 
 
 def letter_logprobs(reply: ChatReply, letters: str) -> dict[str, float]:
@@ -83,7 +87,9 @@ def logit_scorer(sample: Sample[Choice], repeat: int, seed: int, reply: ChatRepl
     """The likeliest letter, against the right one."""
     letters = sample.content.letters
     if not reply.logprobs:
-        return ScoreRecord("unparsed", None, "the engine told no log-probabilities")
+        return ScoreRecord(
+            "unparsed", None, "nothing was written, or the engine told no log-probabilities"
+        )
     told = letter_logprobs(reply, letters)
     missing = [letter for letter in letters if letter not in told]
     if not told:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
 from click.testing import CliRunner, Result
 
 from evals_arithmetic import scored, start
@@ -16,6 +16,7 @@ from formosa.cli.main import cli
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import DataError, EngineError, LogError, UserError
+from formosa.evals import lanes
 from formosa.results.log import LogWriter, read_log
 from formosa.results.metrics import summary
 
@@ -36,13 +37,20 @@ class Opened:
         self.engines.append(ScriptedEngine(lambda prompt: self.answer(prompt), name="tiny/model"))
         return TemplatedChat(self.engines[-1])
 
+    def server(self, url: str, **how: Any) -> TemplatedChat:
+        """Stands in for `AskingChat`."""
+        made = self(how.pop("model") or "", base_url=url, say=None, **how)
+        made.prepare = lambda: asyncio.sleep(0)  # type: ignore[attr-defined]
+        return made
+
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     made = Opened()
     monkeypatch.setattr("formosa.engines.open.open_chat", made)
-    with stamina.set_testing(True, attempts=3):
-        yield made
+    monkeypatch.setattr("formosa.engines.asking.AskingChat", made.server)
+    monkeypatch.setattr(lanes, "sleep", lambda seconds: asyncio.sleep(0))
+    yield made
 
 
 def formosa(*arguments: object) -> Result:
@@ -70,9 +78,8 @@ def test_a_run_prints_scores_with_intervals_and_all_five_outcomes(
     log = read_log(tmp_path / "tiny-model-mini-zh-tw.jsonl")
     assert len(log.samples) == 8
     assert opened.asked == [
-        {"model": "tiny", "base_url": None, "api_key": None, "context": 4096, "slots": 4,
-         "template": None},
-    ]  # fmt: skip
+        {"model": "tiny", "context": 4096, "slots": 4, "template": None},
+    ]
 
 
 def test_the_same_command_again_asks_nothing(tmp_path: Path, opened: Opened) -> None:
@@ -146,7 +153,11 @@ def test_a_server_is_asked_by_its_address(tmp_path: Path, opened: Opened) -> Non
     done("run", "mini-zh-tw", "--base-url", url, "--limit", 1, "--out", tmp_path,
          "--concurrency", 9)  # fmt: skip
     assert opened.asked[0]["model"] == ""
-    assert (opened.asked[0]["base_url"], opened.asked[0]["slots"]) == (url, 9)
+    assert opened.asked[0]["base_url"] == url
+    done("run", "mini-zh-tw", "--base-url", url, "--base-url", url + "/", "--api-key", "k",
+         "--limit", 4, "--out", tmp_path / "two")  # fmt: skip
+    assert [asked["base_url"] for asked in opened.asked[1:]] == [url, url + "/"]
+    assert opened.asked[-1]["api_key"] == "k"
 
 
 def test_a_retry_finds_the_server_that_the_log_names(tmp_path: Path, opened: Opened) -> None:

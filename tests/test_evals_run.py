@@ -276,10 +276,10 @@ def test_a_full_disk_stops_the_run_and_the_same_command_continues_it(
 ) -> None:
     path, append = tmp_path / "log.jsonl", JsonLines.append
 
-    def fills_up(self: JsonLines, record: Any) -> None:
+    def fills_up(self: JsonLines, record: Any) -> int:
         if record.get("id") == "sum-6":
             raise UserError("The disk is full.")
-        append(self, record)
+        return append(self, record)
 
     with monkeypatch.context() as patched:
         patched.setattr(JsonLines, "append", fills_up)

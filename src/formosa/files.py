@@ -152,8 +152,8 @@ class JsonLines:
         except OSError as error:
             raise explain_os_error(error, path) from error
 
-    def append(self, record: Any) -> None:
-        """Write one record.
+    def append(self, record: Any) -> int:
+        """Write one record; the length of its line in bytes.
 
         Raises:
             UserError: the disk is full; the file ends with the record before this one.
@@ -169,6 +169,7 @@ class JsonLines:
         except OSError as error:
             os.ftruncate(self._file.fileno(), end)  # do not leave half a record behind
             raise explain_os_error(error, self.path) from error
+        return len(line)
 
     def close(self) -> None:
         self._file.close()

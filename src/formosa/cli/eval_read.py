@@ -5,6 +5,7 @@ The figures are those of `formosa.results`.
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import click
 
 from formosa.cli.output import Output, columns, command_output, visible
 from formosa.errors import UserError
-from formosa.evals.registry import TASKS
+from formosa.evals.registry import TASKS, aggregates
 from formosa.results import report
 from formosa.results.log import OUTCOMES, EvalLog, read_log
-from formosa.results.metrics import paired_difference
+from formosa.results.metrics import Score, outcomes, paired_difference, score
 
 LONGEST = 600  # characters of a reply in `view`
 
@@ -57,7 +58,13 @@ def list_tasks(out: Output) -> None:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), metavar="LOG")
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="LOG...",
+)
 @click.option("--scorer", help="Whose misses to show; the task's main scorer by default.")
 @click.option("--outcome", type=click.Choice(OUTCOMES), help="Show samples that ended so.")
 @click.option(
@@ -71,21 +78,34 @@ def list_tasks(out: Output) -> None:
 @click.option("--subjects", is_flag=True, help="Show a score for every subject, too.")
 @command_output
 def view(
-    out: Output, path: Path, scorer: str | None, outcome: str | None, shown: int, subjects: bool
+    out: Output,
+    paths: tuple[Path, ...],
+    scorer: str | None,
+    outcome: str | None,
+    shown: int,
+    subjects: bool,
 ) -> None:
     """Show a log's scores and some of what went wrong
 
     \b
         formosa eval view logs/smollm2-135m-mini-zh-tw.jsonl
         formosa eval view logs/f1-bfcl-simple.jsonl --outcome unparsed --samples 10
+        formosa eval view logs/f1-bfcl-*.jsonl
+
+    With several logs of one model: no samples, but the figures over several tasks, such as BFCL's
+    ast_mean. Intervals are clustered by question.
     """
-    log = read_log(path)
+    logs = [read_log(path) for path in paths]
+    if len(logs) > 1:
+        _view_several(out, logs)
+        return
+    (log,) = logs
     scorer = scorer or log.scorers[0]
     if scorer not in log.scorers:
-        raise UserError(f"{path} has no scorer {scorer}.", f"one of {', '.join(log.scorers)}")
-    samples = list(report.not_correct(log, scorer, outcome))
+        raise UserError(f"{log.path} has no scorer {scorer}.", f"one of {', '.join(log.scorers)}")
+    samples = list(itertools.islice(report.not_correct(log, scorer, outcome), shown))
     if out.json_mode:
-        out.data({**report.figures(log), "samples": samples[:shown]})
+        out.data({**report.figures(log), "samples": samples})
         return
     start = log.start
     state = "finished" if log.finished else "interrupted; run the same command again to continue"
@@ -93,28 +113,88 @@ def view(
         f"{start['task']['name']} v{start['task']['version']} · {start['model']['name']} · "
         f"{len(log.samples)} of {log.planned} answers · {state}"
     )
+    if decoder := start["task"].get("decoder"):
+        out.say(f"replies were read by: {decoder}")
     if not log.samples:
         return
     out.table(report.score_rows(log))
+    _say_twinkle(out, log)
+    out.table([report.effort_row(log)])
     if subjects:
         out.table(report.subject_rows(log, scorer), title=f"\n{scorer} by subject")
-    for sample in samples[:shown]:
+    for sample in samples:
         out.text("\n" + _sample_text(sample, scorer))
-    if len(samples) > shown:
-        out.say(f"\n{len(samples) - shown} more: --samples {len(samples)}")
+    counts = outcomes(log, scorer)._asdict()
+    left = (counts[outcome] if outcome else sum(counts.values()) - counts["correct"]) - len(samples)
+    if left:
+        out.say(f"\n{left} more: --samples {left + len(samples)}")
+
+
+def _view_several(out: Output, logs: list[EvalLog]) -> None:
+    made = _aggregates(logs)
+    if out.json_mode:
+        out.data({"logs": [report.figures(log) for log in logs], "aggregates": made})
+        return
+    rows = [
+        {"task": log.start["task"]["name"], **row, "state": "" if log.finished else "interrupted"}
+        for log in logs
+        if log.samples
+        for row in report.score_rows(log)
+    ]
+    out.table(rows)
+    shown = [
+        {"model": model, "scorer": scorer, "figure": name, "%": report.percent(value)}
+        for model, scorers in made.items()
+        for scorer, figures in scorers.items()
+        for name, value in figures.items()
+    ]
+    if shown:
+        out.table(shown, title="\nover several tasks")
+
+
+def _aggregates(logs: list[EvalLog]) -> dict[str, dict[str, dict[str, float]]]:
+    """Model → scorer → figure → share of 1; finished logs only."""
+    scores: dict[str, dict[str, dict[str, Score]]] = {}
+    for log in logs:
+        if log.finished:
+            model = scores.setdefault(str(log.start["model"]["name"]), {})
+            for name in log.scorers:
+                model.setdefault(name, {})[log.start["task"]["name"]] = score(log, name)
+    return {
+        model: {name: made for name, tasks in scorers.items() if (made := aggregates(tasks))}
+        for model, scorers in scores.items()
+    }
+
+
+def _say_twinkle(out: Output, log: EvalLog) -> None:
+    """What Twinkle Eval would have printed, where the log was asked its way."""
+    from formosa.evals.twinkle import figures
+
+    for name in log.scorers:
+        if name.startswith("twinkle") and len(log.samples) == log.planned:
+            out.say(f"{name}: {figures(log, name).card()} as the F1 cards print it")
 
 
 @click.command()
 @click.argument("a", type=click.Path(path_type=Path, dir_okay=False), metavar="A")
 @click.argument("b", type=click.Path(path_type=Path, dir_okay=False), metavar="B")
+@click.option(
+    "--changed",
+    "shown",
+    type=click.IntRange(min=0),
+    default=10,
+    show_default=True,
+    help="How many changed questions to list, for each scorer.",
+)
 @command_output
-def compare(out: Output, a: Path, b: Path) -> None:
+def compare(out: Output, a: Path, b: Path, shown: int) -> None:
     """Compare two logs of one task, question by question: how much better is B than A?
 
     \b
         formosa eval compare logs/base-bfcl-simple.jsonl logs/trained-bfcl-simple.jsonl
 
-    The p-value is the exact sign test on questions (McNemar's test where each was asked once).
+    The p-value is the exact permutation test on questions (McNemar's test where each was asked
+    once). Below the table: the questions whose outcome changed.
     """
     first, second = read_log(a), read_log(b)
     scorers = [name for name in first.scorers if name in second.scorers]
@@ -126,7 +206,11 @@ def compare(out: Output, a: Path, b: Path) -> None:
         "b": str(b),
         "task": first.start["task"]["name"],
         "scorers": {
-            name: {**difference._asdict(), "changed": report.changed(first, second, name)}
+            name: {
+                **difference._asdict(),
+                "in_noise": difference.in_noise,
+                "changed": report.changed(first, second, name),
+            }
             for name, difference in made.items()
         },
     }
@@ -149,6 +233,11 @@ def compare(out: Output, a: Path, b: Path) -> None:
             for name, difference in made.items()
         ]
     )
+    for name, difference in made.items():
+        if difference.in_noise:
+            out.say(f"{name}: inside the noise; these questions can't tell the two models apart")
+    for name in scorers:
+        _show_changed(out, name, value["scorers"][name]["changed"], shown)
     for log in (first, second):
         _say_if_partial(out, log)
 
@@ -169,8 +258,19 @@ def _sample_text(sample: dict[str, Any], scorer: str) -> str:
     return visible("\n".join(lines)) + "\n"
 
 
+def _show_changed(out: Output, scorer: str, rows: list[dict[str, Any]], shown: int) -> None:
+    if rows and shown:
+        narrow = columns(rows[:shown], ["id", "repeat", "a", "b", "a answer", "b answer"])
+        for row in narrow:
+            for name in ("a answer", "b answer"):
+                row[name] = visible(str(row[name] or "–"))[:30]
+        out.table(narrow, title=f"\n{scorer}: changed")
+    if len(rows) > shown:
+        out.say(f"{len(rows) - shown} more changed: --changed {len(rows)}")
+
+
 def _say_if_partial(out: Output, log: EvalLog) -> None:
     if not log.finished:
         out.say(f"{log.path} is interrupted: {len(log.samples)} of {log.planned} answers")
-    if log.failed():
-        out.say(f"{log.path}: {len(log.failed())} samples failed and count as not correct")
+    if log.failures:
+        out.say(f"{log.path}: {log.failures} samples failed and count as not correct")

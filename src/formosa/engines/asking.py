@@ -21,7 +21,6 @@ import contextlib
 import http.client
 import json
 import math
-import select
 import socket
 import ssl
 import urllib.request
@@ -170,9 +169,8 @@ class Lines:
     def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
         while self._idle:
             connection = self._idle.pop()
-            if connection.sock is not None and not _readable(connection.sock):
-                return connection, True
-            connection.close()  # the server hung up meanwhile
+            if connection.sock is not None:
+                return connection, True  # whether the server hung up meanwhile shows when we ask
         if self._tls is not None:
             return http.client.HTTPSConnection(
                 self._host, self._port, timeout=self._timeout, context=self._tls
@@ -242,13 +240,6 @@ def _unreachable(who: str, words: str) -> UnreachableError:
 
 def _words(error: BaseException) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
-
-
-def _readable(sock: socket.socket) -> bool:
-    """Whether an idle connection has something to read, which can only be its end."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _has_proxy(url: str) -> bool:

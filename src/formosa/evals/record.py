@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from formosa.chat.message import Message, ToolCall
@@ -104,8 +103,9 @@ def scores(
     """What every scorer of the task makes of a reply. A bug in one names the sample."""
     try:
         return {
-            name: asdict(scorer(sample, repeat, seed, reply))
+            name: {"outcome": made.outcome, "answer": made.answer, "why": made.why}
             for name, scorer in task.scorers.items()
+            if (made := scorer(sample, repeat, seed, reply))
         }
     except Exception as error:
         error.add_note(f"while scoring the sample {sample.id} of {task.name}")

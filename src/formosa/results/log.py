@@ -333,13 +333,14 @@ class LogWriter:
             raise
         self._briefs = {short.key: short for short in self.log.briefs}
         self._end = self.log.end
+        self._size = os.fstat(self._lock).st_size
         self._scorers = self.log.scorers
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Hand one sample record to the system, so that it outlives this process."""
-        offset = os.fstat(self._lock).st_size
-        self._lines.append(record)
-        short = brief(record, self._scorers, offset)
+        length = self._lines.append(record)
+        short = brief(record, self._scorers, self._size)
+        self._size += length
         self._briefs[short.key] = short
         self._end = None
 
@@ -360,7 +361,7 @@ class LogWriter:
         if self._end is None or {key: self._end.get(key) for key in made} != made:
             # As it will be read: a value of another JSON type must not be written twice.
             self._end = json.loads(json.dumps({"type": "end", "finished": now(), **made}))
-            self._lines.append(self._end)
+            self._size += self._lines.append(self._end)
             self.sync()
         return self.log_so_far()
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from formosa.errors import LogError
-from formosa.results.log import OUTCOMES, EvalLog, Record, read_log, sample_key
+from formosa.results.effort import effort, purity
+from formosa.results.log import OUTCOMES, EvalLog, Record, read_log
 from formosa.results.metrics import (
     Difference,
     Score,
@@ -59,6 +60,19 @@ def subject_rows(log: EvalLog, scorer: str) -> list[Row]:
     return [{"subject": name, **score_row(part)} for name, part in by_subject(log, scorer).items()]
 
 
+def effort_row(log: EvalLog) -> Row:
+    """Tokens, time, and in which Chinese the replies are."""
+    spent, words = effort(log), purity(log)
+    return {
+        "replies": spent.answers,
+        "prompt tokens": spent.prompt_tokens,
+        "reply tokens": spent.completion_tokens,
+        "median s": None if spent.median_s is None else f"{spent.median_s:.3g}",
+        "% Simplified": None if words.simplified is None else f"{100 * words.simplified:.2f}",
+        "% mainland": None if words.mainland is None else f"{100 * words.mainland:.2f}",
+    }
+
+
 def figures(log: EvalLog) -> Row:
     """Everything above as one JSON value; shares of 1, not percent."""
     scorers = {}
@@ -79,6 +93,8 @@ def figures(log: EvalLog) -> Row:
         "answers": len(log.samples),
         "planned": log.planned,
         "scorers": scorers,
+        "effort": effort(log)._asdict(),
+        "purity": purity(log)._asdict(),
     }
 
 
@@ -90,32 +106,35 @@ def not_correct(log: EvalLog, scorer: str, outcome: str | None = None) -> Iterat
     """
     if outcome is not None and outcome not in OUTCOMES:
         raise LogError(f"No sample ends as {outcome!r}.", f"one of {', '.join(OUTCOMES)}")
-    for sample in log.samples:
-        found = sample["scores"][scorer]["outcome"]
+    place = log.scorers.index(scorer)
+    for index, short in enumerate(log.briefs):
+        found = short.outcomes[place]
         if found == outcome or (outcome is None and found != "correct"):
-            yield sample
+            yield log.samples[index]
 
 
 def changed(a: EvalLog, b: EvalLog, scorer: str) -> list[Row]:
     """The samples of both logs whose outcome is another one in `b`."""
-    before = {sample_key(sample): sample for sample in a.samples}
+    a_place, b_place = a.scorers.index(scorer), b.scorers.index(scorer)
+    before = {short.key: i for i, short in enumerate(a.briefs)}
     rows = []
-    for sample in b.samples:
-        old = before.get(sample_key(sample))
-        if old is None:
+    for i, short in enumerate(b.briefs):
+        j = before.get(short.key)
+        if j is None or a.briefs[j].outcomes[a_place] == short.outcomes[b_place]:
             continue
-        was, is_now = (record["scores"][scorer] for record in (old, sample))
-        if was["outcome"] != is_now["outcome"]:
-            rows.append(
-                {
-                    "id": sample["id"],
-                    "repeat": sample["repeat"],
-                    "a": was["outcome"],
-                    "b": is_now["outcome"],
-                    "a answer": was["answer"],
-                    "b answer": is_now["answer"],
-                }
-            )
+        old, new = a.samples[j], b.samples[i]
+        was, is_now = old["scores"][scorer], new["scores"][scorer]
+        rows.append(
+            {
+                "id": short.id,
+                "repeat": short.repeat,
+                "a": was["outcome"],
+                "b": is_now["outcome"],
+                "a answer": was["answer"],
+                "b answer": is_now["answer"],
+                "right": new.get("gold"),
+            }
+        )
     return rows
 
 
@@ -142,7 +161,7 @@ def log_rows(folder: Path) -> tuple[list[Row], list[LogError]]:
                 "scorer": main,
                 "% correct": percent(score(log, main).value) if log.samples else None,
                 "answers": f"{len(log.samples)}/{log.planned}",
-                "failed": len(log.failed()),
+                "failed": log.failures,
                 "state": "finished" if log.finished else "interrupted",
             }
         )

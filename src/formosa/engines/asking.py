@@ -21,11 +21,13 @@ import contextlib
 import http.client
 import json
 import math
+import select
 import socket
 import ssl
 import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -46,11 +48,12 @@ class UnreachableError(EngineError):
 
 
 class Answer(NamedTuple):
-    """What came back over HTTP."""
+    """What came back over HTTP; `value` is the body's JSON object, where it is one."""
 
     status: int
     retry_after: str
     body: bytes
+    value: dict[str, Any] | None
 
 
 class AskingChat(RemoteChat):
@@ -93,9 +96,11 @@ class _OneTry(Endpoint):
             answer = await self._lines.ask(url, sent, self._headers, who=self.who)
         else:
             answer = await self._through_client(url, sent)
+        if answer.status == 200 and answer.value is not None:
+            return answer.value
         text = answer.body.decode(errors="replace")
         if answer.status == 200:
-            return json_object(text, who=self.who)
+            return json_object(text, who=self.who)  # which says what is wrong with it
         raise self._refusal(answer, text)
 
     def _refusal(self, answer: Answer, text: str) -> FormosaError:
@@ -120,12 +125,21 @@ class _OneTry(Endpoint):
         except httpx2.HTTPError as error:
             raise EngineError(f"{self.who} broke off: {type(error).__name__}.") from error
         retry_after = response.headers.get("retry-after", "")
-        return Answer(response.status_code, retry_after, response.content)
+        content = response.content
+        return Answer(response.status_code, retry_after, content, _object(content))
 
     async def aclose(self) -> None:
         if self._lines is not None:
             self._lines.close()
         await super().aclose()
+
+
+@dataclass
+class Line:
+    """A connection, and the number (`id`) of the last answer that came over it."""
+
+    connection: http.client.HTTPConnection
+    last: Any = None
 
 
 class Lines:
@@ -140,7 +154,7 @@ class Lines:
         parts = urlsplit(url)
         self._host, self._port, self._timeout = parts.hostname or "", parts.port, timeout
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[Line] = []
         self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="formosa-line")
 
     async def ask(
@@ -154,39 +168,50 @@ class Lines:
         """
         parts = urlsplit(url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        connection, kept = self._connection()
+        line, kept = self._line()
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(
-                self._threads, self._exchange, connection, kept, target, body, headers, who
+                self._threads, self._exchange, line, kept, target, body, headers, who
             )
         except asyncio.CancelledError:
-            if connection.sock is not None:  # the thread that reads from it comes back at once
+            if (sock := line.connection.sock) is not None:  # whoever reads from it comes back
                 with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+                    sock.shutdown(socket.SHUT_RDWR)
             raise
 
-    def _connection(self) -> tuple[http.client.HTTPConnection, bool]:
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.sock is not None:
-                return connection, True  # whether the server hung up meanwhile shows when we ask
+    def _line(self) -> tuple[Line, bool]:
+        """A connection, and whether it was used before."""
+        if self._idle:
+            return self._idle.pop(), True
         if self._tls is not None:
-            return http.client.HTTPSConnection(
-                self._host, self._port, timeout=self._timeout, context=self._tls
+            return Line(
+                http.client.HTTPSConnection(
+                    self._host, self._port, timeout=self._timeout, context=self._tls
+                )
             ), False
-        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout), False
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        return Line(connection), False
 
     def _exchange(
         self,
-        connection: http.client.HTTPConnection,
+        line: Line,
         kept: bool,
         target: str,
         body: bytes | None,
         headers: Mapping[str, str],
         who: str,
     ) -> Answer:
-        method = "GET" if body is None else "POST"
+        """One request and its answer, in a thread.
+
+        A server that answered twice leaves an answer on the line, which must never be taken for
+        that to the next question: what is there before we ask is thrown away with the connection,
+        and an answer with the number of the last one is asked for again on a new connection.
+        """
+        connection, method = line.connection, "GET" if body is None else "POST"
+        if kept and (connection.sock is None or _readable(connection.sock)):
+            connection.close()  # it hung up meanwhile, or said more than its answer
+            kept = False
         try:
             try:
                 connection.request(method, target, body, headers)
@@ -197,6 +222,7 @@ class Lines:
                 connection.close()  # hung up just before we wrote: not a word was answered
                 connection.request(method, target, body, headers)
                 response = connection.getresponse()
+                kept = False
         except TimeoutError as error:
             connection.close()
             raise EngineError(f"{who} was silent for {self._timeout:g} seconds.") from error
@@ -211,15 +237,21 @@ class Lines:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise EngineError(f"{who} broke off in the middle of an answer.") from error
+        value = _object(content)
+        number = value.get("id") if value else None
+        if kept and number is not None and number == line.last:
+            connection.close()
+            return self._exchange(line, False, target, body, headers, who)
+        line.last = number
         if response.will_close:
             connection.close()
         else:
-            self._idle.append(connection)
-        return Answer(response.status, response.headers.get("retry-after", ""), content)
+            self._idle.append(line)
+        return Answer(response.status, response.headers.get("retry-after", ""), content, value)
 
     def close(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().connection.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -232,6 +264,14 @@ def seconds_of(retry_after: str) -> int:
     return math.ceil(seconds) if 0 <= seconds < 86_400 else 1
 
 
+def _object(content: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def _unreachable(who: str, words: str) -> UnreachableError:
     return UnreachableError(
         f"{who} can't be reached: {words}.", "check the address and that the server runs"
@@ -240,6 +280,13 @@ def _unreachable(who: str, words: str) -> UnreachableError:
 
 def _words(error: BaseException) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _readable(sock: socket.socket) -> bool:
+    """Whether there is something to read, or the other side hung up."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _has_proxy(url: str) -> bool:

@@ -28,7 +28,7 @@ from formosa.errors import DataError
 from formosa.evals.extract import Reading, read_box, read_pattern
 from formosa.evals.task import Ask, Asked, Sample, Scorer, ScoreRecord, Task, shuffled, unread
 
-VERSION = 1
+VERSION = 2  # 2: 本題選 B, B 是對的, Ans: B and <answer>B</answer> are read by `pattern`, too
 
 Language = Literal["zh", "en"]
 

@@ -221,11 +221,12 @@ def _announcements(letters: str) -> tuple[re.Pattern[str], ...]:
     letter = _answer(letters)
     noun = "(?:答案|解答|正解|選項|选项|選擇|选择|答)"
     verb = "(?:(?:應該|应该|應當|应当|應|应|就|即)?(?:是|為|为|選|选))"
-    person = "(?:我們|我们|我|故|因此|所以|於是|于是|應該|应该|應|应)"
+    person = "(?:我們|我们|我|故|因此|所以|於是|于是|應該|应该|應|应|[本此][題题]|[這这][題题])"
     modal = "(?:會|会|要|將|将|應該|应该|應|应)"
     choose = "(?:選擇|选择|選|选)"
     answer = (
-        "(?i:answer(?: to (?:this|the) question)?|(?:correct|right|best) (?:option|choice|one))"
+        "(?i:ans(?:wer)?(?: to (?:this|the) question)?"
+        "|(?:correct|right|best) (?:option|choice|one))"
     )
     be = "(?i:is|(?:would|should|must) be)"
     return (
@@ -236,6 +237,8 @@ def _announcements(letters: str) -> tuple[re.Pattern[str], ...]:
         _compile(f"^ {choose} :? {letter}", re.MULTILINE),
         # the (correct) answer (to this question) is B · Answer: B · the best option would be (B)
         _compile(rf"\b{answer} (?:{be}\b :?|:) {letter}"),
+        # <answer>B</answer>, as reasoning models are trained to write
+        _compile(f"(?i:<answer>) {letter} (?=</)"),
         # I choose B · we would select option B
         _compile(
             rf"\b(?:I|[Ww]e)\b ['’]?(?:would|will|d|ll)? (?:choose|select|pick|go with) {letter}"
@@ -251,5 +254,6 @@ def _judgements(letters: str) -> tuple[re.Pattern[str], ...]:
     return (
         _compile(rf"{letter} 才?(?:是|為|为)? {right}(?!率|性|[^。\n]{{0,6}}[嗎吗?])"),
         _compile(f"{letter} 才?(?:是|為|为) 答案"),
+        _compile(f"{letter} 才?是[對对]的(?![嗎吗?])"),
         _compile(rf"{letter} (?:is|would be) (?:the)? (?:most)? (?:correct|right|best|answer)\b"),
     )

@@ -2,7 +2,7 @@
 
 Source:   written for Formosa; `data/mini_zh_tw.jsonl` beside this file
 Licence:  CC0-1.0. Do with them what you like.
-Version:  1 — raise it when the prompt, the reading or the scoring changes
+Version:  that of the protocol: `choice.py`, `logit.py`, `twinkle.py`
 
 Daily life, geography, law, education, festivals, transport and public services, in the Chinese of
 Taiwan. Only facts that will hold for years; nothing copied from an examination.

@@ -26,10 +26,10 @@ _BUILD: Mapping[str, Callable[[ChoiceSet, str], Task[Choice]]] = {
 }
 
 _SAY: Mapping[str, str] = {
-    "": "{}",
-    "-logit": "{}; by the letters' log-probabilities",
-    "-twinkle-box": "{}; as Twinkle Eval of April 2025, box",
-    "-twinkle-pattern": "{}; as Twinkle Eval of April 2025, pattern",
+    "": "{line}",
+    "-logit": "{name}, by the letters' log-probabilities",
+    "-twinkle-box": "{name} as Twinkle Eval of April 2025 asked and read it, box",
+    "-twinkle-pattern": "{name} as Twinkle Eval of April 2025 asked and read it, pattern",
 }
 
 SUFFIXES = tuple(_BUILD)
@@ -37,7 +37,7 @@ SUFFIXES = tuple(_BUILD)
 
 def variants(name: str, line: str) -> dict[str, str]:
     """The names of all variants of the set `name`, each with a line for people."""
-    return {name + suffix: _SAY[suffix].format(line) for suffix in SUFFIXES}
+    return {name + suffix: _SAY[suffix].format(name=name, line=line) for suffix in SUFFIXES}
 
 
 def task_in(questions: ChoiceSet, name: str, suffix: str | None = None) -> Task[Choice]:

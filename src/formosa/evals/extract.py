@@ -44,6 +44,7 @@ _MARKS = re.compile(r"[*_`\"“”「」『』【】\[\]()$]")
 _EVIDENCE = 60  # characters of the text that a reading quotes
 
 
+@functools.lru_cache(maxsize=8)  # both readings of a reply begin so
 def _normal(text: str) -> str:
     """Full-width forms as ASCII, runs of spaces as one, empty lines away.
 
@@ -74,9 +75,8 @@ def read_pattern(text: str, letters: str) -> Reading:
         if (letter := box.letter(letters))
     ]
     announced += _matches(_announcements(letters), text)
-    for rank in (announced, list(_matches(_judgements(letters), text))):
-        if rank:
-            return max(rank, key=lambda place: place[0])[1]
+    if found := announced or list(_matches(_judgements(letters), text)):
+        return max(found, key=lambda place: place[0])[1]
     return _own_line(text, letters) or Reading(None, "no words announce an answer")
 
 

@@ -1,6 +1,6 @@
 """Words of mainland China, and what Taiwan says instead.
 
-The list is `data/mainland_terms.tsv`: 250 words that a reader in Taiwan notices at once, mostly of
+The list is `data/mainland_terms.tsv`: some 250 words that a reader in Taiwan notices at once, mostly of
 computing, with places, people and daily life. It is a measure and not a dictionary; a word is in it
 only if finding it means something.
 

@@ -1,8 +1,8 @@
 """Words of mainland China, and what Taiwan says instead.
 
-The list is `data/mainland_terms.tsv`: some 250 words that a reader in Taiwan notices at once, mostly of
-computing, with places, people and daily life. It is a measure and not a dictionary; a word is in it
-only if finding it means something.
+The list is `data/mainland_terms.tsv`: some 250 words that a reader in Taiwan notices at once,
+mostly of computing, with places, people and daily life. It is a measure and not a dictionary; a
+word is in it only if finding it means something.
 
 **Left out** are words that are good in Taiwan in another sense, since no list can tell the senses
 apart: 質量 (the mass of a body), 程序 (a procedure), 數據 and 數字 (figures), 水平 (horizontal),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from evals_arithmetic import scored, start
+from evals_arithmetic import arithmetic, scored, start
 from formosa.cli.main import cli
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
@@ -264,7 +265,154 @@ def test_tasks_are_listed() -> None:
     assert "bfcl-parallel-multiple" in done("tasks").stdout
 
 
-@pytest.mark.parametrize("command", ["run", "retry", "ls", "tasks", "view", "compare"])
+@pytest.mark.parametrize(
+    "command", ["run", "retry", "ls", "tasks", "view", "compare", "merge", "score", "export"]
+)
 def test_help_begins_with_lines_to_paste(command: str) -> None:
     lines = [line.strip() for line in formosa(command, "--help").stdout.splitlines() if line]
     assert any(line.startswith(f"formosa eval {command}") for line in lines[1:4])
+
+
+# -- shards, scores and exports -------------------------------------------------------------------
+
+
+def shard_logs(tmp_path: Path, *numbers: int) -> list[Path]:
+    for number in numbers:
+        done("run", "mini-zh-tw", "--model", "t", "--limit", 8, "--out", tmp_path,
+             "--shard", f"{number}/3")  # fmt: skip
+    return [tmp_path / f"tiny-model-mini-zh-tw-{number}of3.jsonl" for number in numbers]
+
+
+def test_shards_are_merged_and_a_missing_one_is_named(tmp_path: Path, opened: Opened) -> None:
+    one, three = shard_logs(tmp_path, 1, 3)
+    merged = tmp_path / "merged.jsonl"
+    result = done("merge", merged, one, three)
+    assert result.return_value == 3
+    assert "shard 2 of 3 not given" in result.stderr
+    assert f"formosa eval retry {merged}" in result.stderr
+    (two,) = shard_logs(tmp_path, 2)
+    result = done("merge", merged, two)
+    assert result.return_value == 0
+    assert "8×1" in result.stdout
+    assert "is no shard" in str(formosa("run", "mini-zh-tw", "--model", "t", "--shard", "3")
+                                .exception)  # fmt: skip
+
+
+def test_a_shard_is_retried_as_a_shard(tmp_path: Path, opened: Opened) -> None:
+    (path,) = shard_logs(tmp_path, 2)
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:2]), encoding="utf-8")
+    assert done("retry", path).return_value == 0
+    assert len(opened.engines[-1].prompts) == 2
+    assert len(read_log(path).samples) == 3
+
+
+def test_an_old_log_is_scored_again(tmp_path: Path, opened: Opened) -> None:
+    done("run", "mini-zh-tw", "--model", "t", "--limit", 8, "--out", tmp_path)
+    log = tmp_path / "tiny-model-mini-zh-tw.jsonl"
+    result = done("score", log)
+    assert result.return_value == 0
+    new = read_log(tmp_path / "tiny-model-mini-zh-tw-rescored.jsonl")
+    assert new.end is not None
+    assert new.end["scores"] == read_log(log).end["scores"]  # type: ignore[index]
+
+
+def test_ready_outputs_are_scored_and_what_is_missing_is_said(tmp_path: Path) -> None:
+    outputs = tmp_path / "replies.jsonl"
+    outputs.write_text('{"id": "mini-01", "text": "\\\\box{A}"}\n')
+    command = ("score", "--outputs", outputs, "--task", "mini-zh-tw", "--model", "f1")
+    result = done(*command, "--out", tmp_path / "f1.jsonl", "--json")
+    assert result.return_value == 3
+    assert "39 of 40 replies are missing" in result.stderr
+    assert json.loads(result.stdout)["model"]["name"] == "f1"
+    assert "--task and --model" in str(formosa("score", "--outputs", outputs).exception)
+    assert "Name LOGs" in str(formosa("score").exception)
+    two = ("score", outputs, outputs, "--out", tmp_path / "x")
+    assert "one log" in str(formosa(*two).exception)
+
+
+def test_a_log_is_exported_with_its_questions(tmp_path: Path, opened: Opened) -> None:
+    done("run", "mini-zh-tw", "--model", "t", "--limit", 4, "--out", tmp_path)
+    log = tmp_path / "tiny-model-mini-zh-tw.jsonl"
+    result = done("export", log, "--to", "inspect", "--questions")
+    path = log.with_suffix(".inspect.json")
+    assert f"wrote {path}" in result.stderr
+    (first, *_) = json.loads(path.read_bytes())["samples"]
+    assert "使用者將提供" in first["input"][0]["content"]
+    pytest.importorskip("pyarrow")
+    done("export", log, "--to", "parquet")
+    assert log.with_suffix(".parquet").stat().st_size > 0
+    empty = tmp_path / "empty.jsonl"
+    LogWriter(empty, start()).close()
+    assert "no answers yet" in str(formosa("export", empty, "--to", "inspect").exception)
+
+
+def test_view_of_several_logs_gives_the_figures_over_tasks(tmp_path: Path) -> None:
+    paths = []
+    for name in ("simple", "multiple", "parallel", "parallel-multiple"):
+        paths.append(tmp_path / f"{name}.jsonl")
+        task = {"name": f"bfcl-{name}", "version": 1}
+        with LogWriter(paths[-1], start(task=task, samples=4, scorers=("ast",))) as writer:
+            for n in range(4):
+                record = scored(f"q{n}", "correct" if n else "wrong")
+                writer.append({**record, "scores": {"ast": record["scores"]["exact"]}})
+            writer.finish(summary)
+    result = done("view", *paths)
+    assert "ast_mean" in result.stdout
+    assert "75.0" in result.stdout
+    value = json.loads(done("view", *paths, "--json").stdout)
+    assert any(figure.endswith("ast_mean") for figure in value["aggregates"]["m"]["ast"])
+
+
+def test_view_shows_tokens_time_and_purity(tmp_path: Path, opened: Opened) -> None:
+    opened.answer = lambda prompt: "这個視頻 \\box{A}"
+    done("run", "mini-zh-tw", "--model", "t", "--limit", 4, "--out", tmp_path)
+    log = tmp_path / "tiny-model-mini-zh-tw.jsonl"
+    result = done("view", log)
+    for word in ("prompt tokens", "reply tokens", "median s", "25.00", "50.00"):
+        assert word in result.stdout
+    value = json.loads(done("view", log, "--json").stdout)
+    assert value["purity"] == {"han": 16, "simplified": 0.25, "mainland": 0.5}
+    assert value["effort"]["answers"] == 4
+
+
+def test_compare_lists_what_changed_and_notes_noise(two_logs: tuple[Path, Path]) -> None:
+    result = done("compare", *two_logs, "--changed", 2)
+    assert "noise" not in result.stderr
+    assert "q2" in result.stdout
+    assert "q4" not in result.stdout
+    assert "4 more changed: --changed 6" in result.stderr
+    same = done("compare", two_logs[0], two_logs[0])
+    assert "inside the noise" in same.stderr
+
+
+def test_a_private_tasks_prompts_are_not_shown(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = dataclasses.replace(arithmetic(), private=True)
+    monkeypatch.setattr("formosa.cli.eval.load_task", lambda name, **how: task)
+    result = done("run", "sums", "--model", "t", "--dry-run")
+    assert "sum-0" not in result.stdout + result.stderr
+    assert "its questions are not to be shown" in result.stderr
+
+
+def test_a_server_that_is_gone_is_left_out_where_there_are_others(
+    tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def server(url: str, **how: Any) -> Any:
+        made = Opened.server(opened, url, **how)
+        if "dead" in url:
+
+            async def nobody() -> None:
+                raise EngineError("dead:1 can't be reached.")
+
+            made.prepare = nobody  # type: ignore[attr-defined]
+        return made
+
+    monkeypatch.setattr("formosa.engines.asking.AskingChat", server)
+    command = ("run", "mini-zh-tw", "--limit", 4, "--out", tmp_path, "--base-url")
+    result = done(*command, "http://dead:1/v1", "--base-url", "http://alive:1/v1")
+    assert "It is left out." in result.stderr
+    assert isinstance(formosa(*command, "http://dead:1/v1").exception, EngineError)
+    error = formosa(*command, "http://alive:1/v1", "--template", "chatml").exception
+    assert isinstance(error, UserError)

@@ -20,7 +20,6 @@ from formosa.evals.gpqa import (
     keep,
     load,
     read_letter,
-    rescore,
     right_letter,
     score,
 )
@@ -141,8 +140,10 @@ def test_what_a_log_keeps_is_enough_to_score_again(
     gold = right_letter(sample, 0, 0)
     other = next(letter for letter in LETTERS if letter != gold)
     text = "Answer: " + words.replace("{gold}", gold).replace("{other}", other)
+    text = f"The heaviest of them is lead.\n{text}"
     kept = json.loads(json.dumps(dict(keep(reply(text, finish)))))
-    assert rescore(sample, 0, 0, kept, finish) == score(sample, 0, 0, reply(text, finish))
+    again = reply(kept["read"], finish)
+    assert score(sample, 0, 0, again) == score(sample, 0, 0, reply(text, finish))
 
 
 def test_what_a_log_keeps_quotes_nothing(sample: Sample[Secret]) -> None:
@@ -152,7 +153,7 @@ def test_what_a_log_keeps_quotes_nothing(sample: Sample[Secret]) -> None:
     written = json.dumps([dict(keep(reply(text))), made.answer, made.why, ask(sample, 0, 0).gold])
     for word in ("heaviest", "brave", "lead", "wood", "CANARY"):
         assert word not in written
-    assert set(keep(reply(text))) == {"letter", "sha256", "characters"}
+    assert set(keep(reply(text))) == {"read", "sha256", "characters"}
 
 
 def test_no_repr_shows_a_question(sample: Sample[Secret]) -> None:
@@ -161,7 +162,7 @@ def test_no_repr_shows_a_question(sample: Sample[Secret]) -> None:
 
 
 def test_half_a_surrogate_pair_is_kept_by_its_hash() -> None:
-    assert keep(reply("Answer: A \ud83d"))["letter"] == "A"
+    assert keep(reply("Answer: A \ud83d"))["read"] == "Answer: A"
 
 
 def test_nothing_is_written_while_loading_asking_and_scoring(

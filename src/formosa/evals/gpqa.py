@@ -13,9 +13,9 @@ answers keep their order.
 The questions must not become training data, which is what the canary in the files is for. So the
 task is *private*: no text of a question, of an option or of a reply (which quotes them) is written
 to a log or printed. The questions stay in the hub's own cache. A sample is named by the hash of its
-question; of a reply the log keeps the letter that was read, a hash and the length, from which
-`rescore` makes the scores again. No reading other than this one can be tried on an old log: that is
-the price.
+question; of a reply the log keeps a hash, the length, and the letter that was read, written as a
+line that is scored like the whole reply. No other reading can be tried on an old log: that is the
+price.
 
 198 questions: the interval is about ± 6.5 points.
 """
@@ -161,11 +161,16 @@ def read_letter(text: str) -> str | None:
 
 
 def keep(reply: ChatReply) -> Mapping[str, Any]:
-    """What a log may hold of a reply."""
+    """What a log may hold of a reply. `read` is scored like the reply itself."""
     text = reply.message.content
     # A reply may hold half a surrogate pair, which plain UTF-8 has no bytes for.
     sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return {"letter": read_letter(text), "sha256": sha256, "characters": len(text)}
+    letter = read_letter(text)
+    return {
+        "read": f"Answer: {letter}" if letter else "",
+        "sha256": sha256,
+        "characters": len(text),
+    }
 
 
 def score(sample: Sample[Secret], repeat: int, seed: int, reply: ChatReply) -> ScoreRecord:
@@ -173,30 +178,7 @@ def score(sample: Sample[Secret], repeat: int, seed: int, reply: ChatReply) -> S
     letter = read_letter(reply.message.content)
     if letter is None:
         return unread(reply, "no words announce a letter")
-    return _scored(letter, right_letter(sample, repeat, seed))
-
-
-def rescore(
-    sample: Sample[Secret], repeat: int, seed: int, kept: Mapping[str, Any], finish: str = "stop"
-) -> ScoreRecord:
-    """The score of a reply of which only `keep`'s value is left.
-
-    Args:
-        sample: as it was asked.
-        repeat: likewise.
-        seed: of the plan.
-        kept: from the log.
-        finish: why the reply ended, from the log.
-    """
-    letter = kept.get("letter")
-    if not isinstance(letter, str):
-        cut = finish == "length"
-        why = "no words announce a letter" + "; the reply was cut at the token limit" * cut
-        return ScoreRecord("truncated" if cut else "unparsed", None, why)
-    return _scored(letter, right_letter(sample, repeat, seed))
-
-
-def _scored(letter: str, gold: str) -> ScoreRecord:
+    gold = right_letter(sample, repeat, seed)
     return ScoreRecord(
         "correct" if letter == gold else "wrong", letter, f"read {letter}; {gold} is right"
     )

@@ -24,6 +24,8 @@ MODULES = (
     "formosa.evals.tmmluplus",
     "formosa.evals.mmlu",
     "formosa.evals.tw_legal",
+    "formosa.evals.math.task",
+    "formosa.evals.gpqa",
     "formosa.evals.choice_files",
 )
 

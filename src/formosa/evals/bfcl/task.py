@@ -147,9 +147,6 @@ def load(
     )
 
 
-bfcl_task = load
-
-
 def parsed(name: str) -> BfclName:
     """What a task's name says.
 

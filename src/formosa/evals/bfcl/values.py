@@ -24,7 +24,7 @@ from formosa.evals.bfcl.literals import (
     java_value,
     javascript_value,
 )
-from formosa.evals.bfcl.verdict import ACCEPTED, DataDefectError, Verdict, show, wrong
+from formosa.evals.bfcl.verdict import ACCEPTED, DataDefectError, Verdict, show, show_data, wrong
 
 TYPES: Mapping[str, type] = {
     "string": str,
@@ -240,20 +240,21 @@ def _normed_items(accepted: Any, name: str) -> list[Any]:
 
 
 def _not_among(kind: str, name: str, value: Any, accepted: Any) -> Verdict:
-    return wrong(kind, f"{name}: {show(value)} is not among {show(accepted)}")
+    return wrong(kind, f"{name}: {show(value)} is not among {show_data(accepted)}")
 
 
 def _type_name(doc: Any, name: str) -> str:
-    declared = _mapping(doc, name).get("type")
+    declared = doc.get("type") if type(doc) is dict else _mapping(doc, name).get("type")
     if not isinstance(declared, str):
         raise DataDefectError(f"the function doc gives {name} no type")
     return declared
 
 
 def _python_type(declared: str, types: Mapping[str, type], name: str) -> type:
-    if declared not in types:
+    kind = types.get(declared)
+    if kind is None:
         raise DataDefectError(f"the function doc gives {name} the unknown type {show(declared)}")
-    return types[declared]
+    return kind
 
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:

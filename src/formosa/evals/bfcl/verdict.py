@@ -42,3 +42,9 @@ def show(value: Any) -> str:
     if type(value) is str and len(value) < 60:
         return repr(value)  # reprlib takes ten times as long, and most details are never read
     return _SHORT.repr(value)
+
+
+def show_data(value: Any) -> str:
+    """The same for what stands in the data, which is never deep: much faster, and as short."""
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -29,7 +29,7 @@ _ANNOUNCED = re.compile(
     r"(?:final answer is|answer is|answer:|答案是|答案為|答案为|答案：|答案:|####)[\s:：]{0,5}",
     re.IGNORECASE,
 )
-_AFTER = re.compile(r"\s*I hope it is correct.*$", re.IGNORECASE)
+_AFTER = re.compile(r"\s{0,5}I hope it is correct.*$", re.IGNORECASE)
 _PLACEHOLDER = "ANSWER"  # stands in the prompt: a reply that repeats it has answered nothing
 
 
@@ -40,9 +40,9 @@ def find_answer(text: str) -> Found:
         box = text[start : min(end, start + LONGEST + 1)]
         if box.strip() not in ("", _PLACEHOLDER):
             return _checked(box, "the last box")
-    announced = [text[match.end() :].split("\n", 1)[0] for match in _ANNOUNCED.finditer(text)]
-    for words in reversed(announced):
-        answer = _bare(_AFTER.sub("", words))
+    for start in reversed([match.end() for match in _ANNOUNCED.finditer(text)]):
+        line = text[start : start + 2 * LONGEST].split("\n", 1)[0]
+        answer = _bare(_AFTER.sub("", line))
         if answer and answer != _PLACEHOLDER:
             return _checked(answer, "what is announced as the answer")
     return Found(None, "there is no closed box with an answer, and no words announce one")

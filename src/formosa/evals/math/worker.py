@@ -15,7 +15,7 @@ import logging
 import math
 import resource
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 SECONDS = 5  # of processor time for one comparison
 MEMORY = 3 << 30  # bytes of address space; a comparison that needs more fails
@@ -31,9 +31,9 @@ def main() -> None:
     try:
         importlib.import_module("math_verify")
     except ImportError as error:
-        print(json.dumps({"problem": f"math-verify cannot be imported: {error}"}), file=out)
+        _write(out, {"problem": f"math-verify cannot be imported: {error}"})
         return
-    print(json.dumps({"ready": True}), file=out, flush=True)
+    _write(out, {"ready": True})
     for line in sys.stdin:
         _allow(SECONDS)
         request = json.loads(line)
@@ -41,7 +41,12 @@ def main() -> None:
             answer = compare(request["gold"], request["answer"])
         except Exception as error:  # sympy raises all kinds, RecursionError and MemoryError too
             answer = {"problem": f"math-verify failed: {type(error).__name__}"}
-        print(json.dumps(answer), file=out, flush=True)
+        _write(out, answer)
+
+
+def _write(out: TextIO, answer: dict[str, Any]) -> None:
+    out.write(json.dumps(answer) + "\n")
+    out.flush()
 
 
 def _allow(seconds: int) -> None:

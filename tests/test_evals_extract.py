@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -186,3 +188,30 @@ def test_any_text_is_read_without_an_error_and_gives_a_known_letter(text: str) -
 @given(st.text(max_size=40), st.sampled_from("ABCD"))
 def test_a_box_at_the_end_is_always_read_whatever_stood_before(text: str, letter: str) -> None:
     assert read_box(f"{text}\n\\box{{{letter}}}", "ABCD").letter == letter
+
+
+FORMS = [r"\box{%s}", r"\boxed{ %s }", r"\boxed{\text{%s}}", r"\box{(%s)}", "\\box｛%s｝"]
+
+
+@given(st.sampled_from(FORMS), st.sampled_from("ABCDＡＢＣＤabcd"), st.text(max_size=20))
+def test_every_form_of_a_box_is_the_same_letter(form: str, letter: str, before: str) -> None:
+    plain = unicodedata.normalize("NFKC", letter).upper()
+    made = read_box(f"{before}\n{form % letter}", "ABCD").letter
+    assert made == plain
+    assert read_pattern(f"{before}\n{form % letter}", "ABCD").letter == plain
+
+
+@given(st.lists(st.sampled_from("ABCD"), min_size=1, max_size=5))
+def test_the_last_box_wins(letters: list[str]) -> None:
+    text = " ".join(rf"\box{{{letter}}}" for letter in letters)
+    assert read_box(text, "ABCD").letter == letters[-1]
+
+
+@given(
+    st.lists(st.sampled_from(["Bubble", "A cat", "CD", "AB", "Dear Anna", "維他命"]), min_size=1)
+)
+def test_words_with_capital_letters_are_no_answer(words: list[str]) -> None:
+    """The reference takes any capital A to D with a character behind it."""
+    text = "，".join(words) + "。"
+    assert read_box(text, "ABCD").letter is None
+    assert read_pattern(text, "ABCD").letter is None

@@ -127,6 +127,33 @@ def test_what_the_hub_says_becomes_a_sentence(hub: Hub, error: Exception, proble
         fetch("a/b", ["*"], "4" * 40)
 
 
+def test_a_gated_set_says_what_to_do(hub: Hub) -> None:
+    import httpx
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+    for kind in (HfHubHTTPError, GatedRepoError):
+        response = httpx.Response(403, request=httpx.Request("GET", "http://hub"))
+        hub.error = kind("403 Client Error", response=response)
+        with pytest.raises(
+            DataError, match=f"refused the data set a/b .*{kind.__name__}"
+        ) as caught:
+            fetch("a/b", ["*"], "4" * 40)
+        assert "HF_TOKEN" in caught.value.hint
+        assert "403" not in caught.value.message  # nor anything else that a server wrote
+
+
+@pytest.mark.parametrize("module", [tmmluplus, tw_legal])
+def test_a_hub_that_is_down_is_a_sentence(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the hub's real client, whose errors are not those of ours."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match="can't be") as caught:
+        module.load(module.NAME)
+    assert "--data-dir" in caught.value.hint
+
+
 def test_the_hub_without_fitting_files(hub: Hub) -> None:
     hub.put("README.md", "nothing")
     (hub.root.with_name("snapshot")).mkdir()

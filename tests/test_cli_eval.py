@@ -416,3 +416,17 @@ def test_a_server_that_is_gone_is_left_out_where_there_are_others(
     assert isinstance(formosa(*command, "http://dead:1/v1").exception, EngineError)
     error = formosa(*command, "http://alive:1/v1", "--template", "chatml").exception
     assert isinstance(error, UserError)
+
+
+def test_replies_that_mostly_could_not_be_read_are_a_warning(
+    tmp_path: Path, opened: Opened
+) -> None:
+    """A broken decoder or prompt looks like a bad model otherwise."""
+    command = ("run", "mini-zh-tw", "--model", "t", "--limit", 8, "--out")
+    assert "could not be read" not in done(*command, tmp_path / "good").stderr
+    opened.answer = lambda prompt: "我不知道"
+    result = done(*command, tmp_path / "bad")
+    assert "box: 100.0 % of the replies could not be read" in result.stderr
+    assert "--scorer box --outcome unparsed" in result.stderr
+    log = tmp_path / "bad" / "tiny-model-mini-zh-tw.jsonl"
+    assert "could not be read" in done("view", log).stderr

@@ -107,6 +107,14 @@ def test_a_task_may_need_its_own_sampling(tmp_path: Path) -> None:
     assert rescore(log, task, tmp_path / "new.jsonl").finished
 
 
+def test_what_a_private_tasks_scorers_read_is_enough_to_score_again(tmp_path: Path) -> None:
+    task = replace(arithmetic(), private=True, keep=lambda r: {"read": r.message.content[:1]})
+    log = asyncio.run(run_task(task, model()[0], tmp_path / "log.jsonl"))
+    new = rescore(log, replace(task, scorers={"kind": kind}), tmp_path / "new.jsonl")
+    assert outcomes(new, "kind").correct == 10
+    assert [s["reply"] for s in new.samples] == [s["reply"] for s in log.samples]
+
+
 # -- an old log, a new scorer ---------------------------------------------------------------------
 
 

@@ -231,6 +231,7 @@ def finish(out: Output, logs: list[EvalLog]) -> int:
     else:
         for log in logs:
             out.table(report.score_rows(log), title=log.start["task"]["name"])
+            eval_read.say_if_unread(out, log)
     failed = 0
     for log in logs:
         out.say(f"log: {log.path}")

@@ -20,6 +20,7 @@ from formosa.results.log import OUTCOMES, EvalLog, read_log
 from formosa.results.metrics import Score, outcomes, paired_difference, score
 
 LONGEST = 600  # characters of a reply in `view`
+UNREAD = 0.2  # share of replies, above which it is said that they could not be read
 
 
 @click.command("ls")
@@ -118,6 +119,7 @@ def view(
     if not log.samples:
         return
     out.table(report.score_rows(log))
+    say_if_unread(out, log)
     _say_twinkle(out, log)
     out.table([report.effort_row(log)])
     if subjects:
@@ -164,6 +166,17 @@ def _aggregates(logs: list[EvalLog]) -> dict[str, dict[str, dict[str, float]]]:
         model: {name: made for name, tasks in scorers.items() if (made := aggregates(tasks))}
         for model, scorers in scores.items()
     }
+
+
+def say_if_unread(out: Output, log: EvalLog) -> None:
+    """Such a score says more about the reading, or the prompt, than about the model."""
+    for name in log.scorers:
+        counted = outcomes(log, name)
+        if counted.unparsed > UNREAD * sum(counted):
+            share = report.percent(counted.unparsed / sum(counted))
+            reader = log.start["task"].get("decoder") or name
+            out.say(f"{name}: {share} % of the replies could not be read ({reader})")
+            out.hint(f"formosa eval view {log.path} --scorer {name} --outcome unparsed")
 
 
 def _say_twinkle(out: Output, log: EvalLog) -> None:

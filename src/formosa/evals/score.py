@@ -78,7 +78,9 @@ def rescore(log: EvalLog, task: Task[Any], path: Path) -> EvalLog:
                 yield {**record, "scores": {name: dict(failed) for name in task.scorers}}
                 continue
             reply = reply_from_record(record["reply"], f"{log.path}: {record['id']}")
-            yield {**record, **_made(task, planned, plan.seed, reply)}
+            made = _made(task, planned, plan.seed, reply)
+            # What was kept stays: of a private reply it is more than what was rebuilt.
+            yield {**record, **made, "reply": record["reply"], "purity": record.get("purity")}
 
     return _write(path, start, records(), complete=log.finished)
 

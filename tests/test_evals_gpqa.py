@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import formosa.evals.gpqa as gpqa
 from formosa.chat.message import Message
 from formosa.engines.protocol import ChatReply, FinishReason
-from formosa.errors import DataError
+from formosa.engines.scripted import ScriptedEngine
+from formosa.engines.templated import TemplatedChat
+from formosa.errors import DataError, MessageError
 from formosa.evals.gpqa import (
     LETTERS,
     Secret,
@@ -24,6 +27,7 @@ from formosa.evals.gpqa import (
     score,
 )
 from formosa.evals.hub import Fetched
+from formosa.evals.run import run_task
 from formosa.evals.task import Sample
 
 COLUMNS = ["Record ID", "Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2",
@@ -176,6 +180,43 @@ def test_nothing_is_written_while_loading_asking_and_scoring(
         ask(one, 0, 0)
         score(one, 0, 0, reply("Answer: A"))
     assert sorted(tmp_path.rglob("*")) == [data, data / "gpqa_diamond.csv"]
+
+
+def test_a_whole_run_leaves_no_word_of_a_question_in_its_log(tmp_path: Path) -> None:
+    data, logs = tmp_path / "data", tmp_path / "logs"
+    data.mkdir()
+    task = load(data_dir=write(data))
+
+    def say(prompt: str) -> str:  # models repeat the question
+        return prompt[-200:] + "\nAnswer: B"
+
+    log = asyncio.run(
+        run_task(task, TemplatedChat(ScriptedEngine(say)), logs / "log.jsonl", repeats=4)
+    )
+    assert len(log.samples) == 8
+    for path in logs.rglob("*"):
+        text = path.read_text(encoding="utf-8")
+        for word in ("heaviest", "brave", "lead", "wood", "{Question}", "following", "CANARY"):
+            assert word not in text, (path, word)
+
+
+def test_a_request_that_failed_says_no_word_of_it_either(tmp_path: Path) -> None:
+    """Some servers quote the prompt that they refuse."""
+    data, logs = tmp_path / "data", tmp_path / "logs"
+    data.mkdir()
+    task = load(data_dir=write(data))
+
+    def say(prompt: str) -> str:
+        raise MessageError("messages[0]", f"refused: {prompt}")
+
+    said: list[str] = []
+    asyncio.run(
+        run_task(task, TemplatedChat(ScriptedEngine(say)), logs / "log.jsonl", say=said.append)
+    )
+    written = (logs / "log.jsonl").read_text(encoding="utf-8") + "".join(said)
+    assert '"failed"' in written
+    assert "brave" not in written
+    assert "Think step by step" not in written
 
 
 # --- data ----------------------------------------------------------------------------------------

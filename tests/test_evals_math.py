@@ -5,6 +5,7 @@ The comparisons run in real worker processes; they are skipped where math-verify
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -22,13 +23,17 @@ from hypothesis import strategies as st
 import formosa.evals.math.task as task_module
 from formosa.chat.message import Message
 from formosa.engines.protocol import ChatReply, FinishReason
+from formosa.engines.scripted import ScriptedEngine
+from formosa.engines.templated import TemplatedChat
 from formosa.errors import DataError, EngineError, UserError
 from formosa.evals.hub import Fetched
 from formosa.evals.math import worker
 from formosa.evals.math.answers import boxed, find_answer, plain, whole_number
 from formosa.evals.math.compare import Comparer, Comparison, require, shared
 from formosa.evals.math.task import PROMPT, TASKS, Problem, ask, load, score
+from formosa.evals.run import run_task
 from formosa.evals.task import Sample
+from formosa.results.metrics import Outcomes, outcomes
 
 needs_math_verify = pytest.mark.skipif(
     util.find_spec("math_verify") is None, reason="math-verify is not installed"
@@ -390,3 +395,17 @@ def test_an_unknown_task_names_the_known_ones() -> None:
     with pytest.raises(DataError) as caught:
         load("aime")
     assert all(name in caught.value.hint for name in TASKS)
+
+
+@needs_math_verify
+def test_a_run_with_a_reply_that_hangs_the_comparison_ends_and_answers_the_rest(
+    tmp_path: Path,
+) -> None:
+    task = load("math-500", data_dir=write(tmp_path, MATH_ROWS))
+
+    def say(prompt: str) -> str:
+        return r"It is \boxed{0.5}." if "Half" in prompt else r"\boxed{9^{9^{9^{9}}}}"
+
+    model = TemplatedChat(ScriptedEngine(say))
+    log = asyncio.run(run_task(task, model, tmp_path / "logs" / "log.jsonl"))
+    assert outcomes(log, "boxed") == Outcomes(1, 0, 1, 0, 0)

@@ -74,6 +74,14 @@ _FILES: Mapping[str, _File] = {
 
 CATEGORIES = tuple(_FILES)
 
+KNOWN_BAD: frozenset[str] = frozenset(
+    {
+        "parallel_44",  # an answer lacks a parameter that its function requires
+        "parallel_multiple_179",  # an answer names a function that does not exist
+    }
+)
+"""Items that no model can get right, by their ids here. Both were mended in later versions."""
+
 
 def load_zhtw(category: str, *, data_dir: Path | None = None, say: Say | None = None) -> BfclData:
     """Read a category.

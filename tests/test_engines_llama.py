@@ -400,3 +400,64 @@ def test_a_checkpoint_is_no_file_for_llama_cpp(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         open_chat(str(tmp_path))
     assert "formosa export gguf" in caught.value.hint
+
+
+# -- prompts that surely fit -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def roomy() -> Iterator[LlamaEngine]:
+    made = LlamaEngine(resolve("smollm2-135m").path, context=1024)
+    yield made
+    asyncio.run(made.aclose())
+
+
+@pytest.mark.parametrize(
+    "words", ["Count to three.", "台北 101，\n\n第 25 樓 🎈", "  spaces\t", "<|im_end", "a\u3000b"]
+)
+def test_a_prompt_that_surely_fits_is_the_same_tokens_without_asking_for_them(
+    roomy: LlamaEngine, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """llama.cpp cuts it itself then: one round trip less before the first token."""
+    prompt = f"<|im_start|>user\n{words}<|im_end|>\n<|im_start|>assistant\n"
+
+    async def both() -> None:
+        sent: list[Any] = []
+        counted = await roomy.tokenize(prompt)
+        text = prompt.removeprefix("<|im_start|>")
+        first = await roomy.tokenize("<|im_start|>")
+        assert first + await roomy.tokenize(text) == counted
+        monkeypatch.setattr(roomy, "tokenize", sent.append)
+        pieces = [piece async for piece in roomy.generate(prompt, Sampling(max_tokens=4))]
+        assert sent == []
+        assert pieces[-1].usage is not None
+        assert pieces[-1].usage.prompt == len(counted)
+
+    asyncio.run(both())
+
+
+def test_without_a_limit_a_reply_ends_with_the_context() -> None:
+    engine = LlamaEngine(resolve("smollm2-135m").path, context=180)
+
+    async def last() -> Piece:
+        sampling = Sampling(grammar='start: ("a" | "b")+ "\u2603"')
+        try:
+            return [piece async for piece in engine.generate("<|im_start|>user\nhi", sampling)][-1]
+        finally:
+            await engine.aclose()
+
+    piece = asyncio.run(last())
+    assert piece.finish == "length"
+    assert piece.usage is not None
+    assert 150 < piece.usage.prompt + piece.usage.completion <= 256  # llama.cpp rounds up
+
+
+def test_a_bias_on_a_token_that_does_not_exist_is_refused(roomy: LlamaEngine) -> None:
+    """llama.cpp would leave it out without a word."""
+
+    async def ask() -> None:
+        async for _ in roomy.generate("hi", Sampling(max_tokens=1, logit_bias={999_999: 1.0})):
+            pass
+
+    with pytest.raises(UnsupportedError, match="logit_bias"):
+        asyncio.run(ask())

@@ -42,6 +42,9 @@ class Flaky(ScriptedEngine):
         finally:
             self.running -= 1
 
+    async def tag_tokens(self) -> frozenset[str]:
+        return frozenset({"<think>"})
+
     async def tokenize(self, text: str) -> list[int]:
         if self.broken:
             raise EngineError(f"{self.info.name} broke")
@@ -68,6 +71,7 @@ def test_it_is_a_text_engine_that_knows_its_members() -> None:
     assert isinstance(pool, TextEngine)
     assert (pool.info.name, pool.info.context) == ("a", 50)
     assert pool.info.control_tokens == {"<x>"}
+    assert asyncio.run(pool.tag_tokens()) == {"<think>"}
     assert len(pool.info.details["engines"]) == 2
     with pytest.raises(ValueError, match="nothing"):
         EnginePool([])

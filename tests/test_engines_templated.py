@@ -353,6 +353,17 @@ def test_what_the_engine_can_t_force_is_refused_by_its_name(
     assert caught.value.parameter == parameter
 
 
+@pytest.mark.parametrize(("tags", "written"), [(("<tool_call>",), False), ((), True)])
+def test_a_forced_call_s_grammar_names_the_tags_that_the_engine_wants_named(
+    tags: tuple[str, ...], written: bool
+) -> None:
+    engine = ScriptedEngine(["no"], under=[CALL], tag_tokens=tags, control_tokens=("<tool_call>",))
+    asyncio.run(TemplatedChat(engine).reply(replace(ASK, tool_choice="required")))
+    [(_, sampling)] = engine.requests
+    assert sampling.grammar is not None
+    assert ('"<tool_call>' in sampling.grammar) is written
+
+
 # -- words that spell control tokens ----------------------------------------------------------
 
 

@@ -41,6 +41,14 @@ def test_control_tokens_are_those_that_mean_something(tmp_path: Path) -> None:
     assert found == {"<bos>", "<tool_call>", "<|tool|>", "[INST]"}
 
 
+def test_grammars_of_llama_cpp_and_vllm_name_different_tags(tmp_path: Path) -> None:
+    """Both use llguidance, and take a user-defined `<tool_call>` for text and for a token."""
+    tokens = [("<think>", CONTROL), ("<tool_call>", USER_DEFINED), ("<bos>", CONTROL)]
+    vocabulary = Vocabulary.from_gguf(file_with(tmp_path, "gpt2", tokens))
+    assert vocabulary.tag_tokens(user_defined=False) == {"<think>"}
+    assert vocabulary.tag_tokens(user_defined=True) == {"<think>", "<tool_call>"}
+
+
 def test_sentencepiece_tokens_write_spaces_and_bytes(tmp_path: Path) -> None:
     tokens = [("▁台", NORMAL), ("<0xE5>", BYTE), ("<eos>", CONTROL)]
     vocabulary = Vocabulary.from_gguf(file_with(tmp_path, "llama", tokens))

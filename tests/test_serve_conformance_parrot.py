@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from formosa.chat.message import Message, Tool
 from formosa.chat.template import ChatTemplate
 from formosa.engines.llama import LlamaEngine
+from formosa.engines.protocol import ChatReply, ChatRequest, Sampling
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import UserError
 from formosa.serve.conformance.check import run_check
@@ -111,3 +113,32 @@ def test_the_checkpoint_folder_holds_the_same_vocabulary(tmp_path: Path) -> None
         assert tokenizer.decode(list(line.ids), skip_special_tokens=False) == text
     prompt = "<|im_start|>user\n您好<|im_end|>"
     assert tokenizer.decode(tokenizer.encode(prompt).ids, skip_special_tokens=False) == prompt
+
+
+@pytest.mark.parametrize("control_tags", [False, True])
+def test_a_call_can_be_forced_where_the_tags_of_thoughts_are_tokens(
+    tmp_path: Path, control_tags: bool
+) -> None:
+    """llguidance wants user-defined tags as text and control tags by name; the wrong way round
+    the grammar is refused, or nothing can be written."""
+    text = "<think>\n想\n</think>\n\n" + '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+    parrot = Parrot([text])
+    engine = LlamaEngine(
+        parrot.write_gguf(tmp_path / "p.gguf", control_tags=control_tags), context=768
+    )
+    request = ChatRequest(
+        (Message("user", "hi"),),
+        (Tool.of("f", "", {"type": "object", "properties": {}}),),
+        Sampling(max_tokens=100, logit_bias=parrot.lines[text].bias),
+        tool_choice="required",
+    )
+
+    async def ask() -> ChatReply:
+        try:
+            return await TemplatedChat(engine).reply(request)
+        finally:
+            await engine.aclose()
+
+    message = asyncio.run(ask()).message
+    assert message.reasoning == "想"
+    assert [call.name for call in message.tool_calls] == ["f"]

@@ -94,6 +94,10 @@ class EnginePool:
                 if len(tried) == len(self._members):
                     raise
 
+    async def tag_tokens(self) -> frozenset[str]:
+        """Those of the first engine: all are the same program with the same model."""
+        return await self._members[0].engine.tag_tokens()
+
     async def aclose(self) -> None:
         await asyncio.gather(*(member.engine.aclose() for member in self._members))
 

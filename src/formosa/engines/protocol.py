@@ -113,6 +113,13 @@ class TextEngine(Protocol):
         """Token ids of `text`, control tokens read as such, nothing added."""
         ...
 
+    async def tag_tokens(self) -> frozenset[str]:
+        """The tags of chat formats that a grammar must name as tokens, not write as text.
+
+        Which of the vocabulary's tokens these are differs between engines, not only models.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Give back memory and ports. Calling it twice is fine."""
         ...

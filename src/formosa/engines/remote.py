@@ -28,7 +28,13 @@ from formosa.engines.http import sse_objects
 from formosa.engines.logprobs import Ledger, from_columns, from_content
 from formosa.engines.protocol import Logprob, ModelInfo, Piece, Prompt, Sampling, Usage
 from formosa.engines.vocabulary import Vocabulary
-from formosa.errors import ContextError, EngineError, UnsupportedError, UserError
+from formosa.errors import (
+    ContextError,
+    EngineError,
+    MessageError,
+    UnsupportedError,
+    UserError,
+)
 
 
 def read_usage(value: Any) -> Usage | None:
@@ -86,6 +92,10 @@ class RemoteText(Remote):
         found = [await self._ids(piece) for piece in pieces]
         known = [ids for ids in found if ids is not None]
         ids = sum(known, []) if len(known) == len(pieces) else None
+        if ids is None and len(pieces) > 1:
+            raise MessageError(
+                "messages", f"one spells a control token, which {who} would read as such"
+            )
         sampling = await self._with_limit(sampling, ids)
         if sampling.max_tokens == 0 and ids is not None:
             yield Piece("", "length", Usage(len(ids), 0))
@@ -139,6 +149,12 @@ class RemoteText(Remote):
         if ids is None:
             raise EngineError(f"{self._endpoint.who} has no /tokenize.")
         return ids
+
+    async def tag_tokens(self) -> frozenset[str]:
+        if self.vocabulary is None:
+            return frozenset()
+        server = await self._endpoint.server()
+        return self.vocabulary.tag_tokens(user_defined=server.kind == "vllm")
 
     async def _with_limit(self, sampling: Sampling, ids: list[int] | None) -> Sampling:
         """With `max_tokens`: without it, servers would stop after 16 tokens."""

@@ -34,6 +34,7 @@ class ScriptedEngine:
         under: what is said when a grammar is asked for: replies in order, or a function of the
             grammar. Nobody checks that they fit. Left out, grammars are refused.
         control_tokens: texts that its tokenizer is said to read as control tokens.
+        tag_tokens: tags that its grammars are said to name as tokens.
 
     Attributes:
         prompts: every prompt it was asked to continue, in order, as one text.
@@ -50,6 +51,7 @@ class ScriptedEngine:
         family: str = "chatml",
         under: Script | None = None,
         control_tokens: Collection[str] = (),
+        tag_tokens: Collection[str] = (),
     ) -> None:
         self._next = _following(script)
         self._under = None if under is None else _following(under)
@@ -61,6 +63,7 @@ class ScriptedEngine:
             details={"engine": "scripted"},
             control_tokens=frozenset(control_tokens),
         )
+        self._tag_tokens = frozenset(tag_tokens)
         self.prompts: list[str] = []
         self.requests: list[tuple[Prompt, Sampling]] = []
 
@@ -96,6 +99,9 @@ class ScriptedEngine:
 
     async def tokenize(self, text: str) -> list[int]:
         return [ord(character) for character in text]
+
+    async def tag_tokens(self) -> frozenset[str]:
+        return self._tag_tokens
 
     async def aclose(self) -> None:
         return None

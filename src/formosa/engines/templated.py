@@ -80,7 +80,7 @@ class TemplatedChat:
             **request.template_variables,
         )
 
-    def _grammar(self, request: ChatRequest, prompt: Prompt) -> str | None:
+    async def _grammar(self, request: ChatRequest, prompt: Prompt) -> str | None:
         """What the reply may be; None: anything."""
         tools, forced = _shown(request), forces_call(request)
         if forced and not tools:
@@ -89,14 +89,13 @@ class TemplatedChat:
             return request.sampling.grammar
         if request.sampling.grammar is not None:
             raise UnsupportedError("grammar", "it can't hold beside a forced call or a schema")
-        known = self.engine.info.control_tokens
         return reply_grammar(
             tools=tools,
             named=request.tool_choice.name if isinstance(request.tool_choice, Named) else None,
             parallel=request.parallel,
             json_schema=None if forced else request.json_schema,
             reasoning=self._reasoning(prompt),
-            tag_tokens=known,
+            tag_tokens=await self.engine.tag_tokens(),
             thought_tokens=_half(request.sampling.max_tokens, self.engine.info.context),
         )
 
@@ -109,7 +108,7 @@ class TemplatedChat:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
         prompt = self.prompt(request)
-        grammar = self._grammar(request, prompt)
+        grammar = await self._grammar(request, prompt)
         forced = forces_call(request)
         stops = () if self.template.stop == "" else (self.template.stop,)
         # Nothing but calls can come when they are forced: a stop text inside one would break it.

@@ -88,6 +88,31 @@ class Vocabulary:
         pairs = zip(self._tokens, self._kinds, strict=False)
         return frozenset(token for token, kind in pairs if token and _is_control(token, kind))
 
+    def tag_tokens(self, *, user_defined: bool) -> frozenset[str]:
+        """Tags of chat formats that a grammar names as tokens.
+
+        llguidance as llama.cpp has it takes user-defined tokens (Qwen's `<tool_call>`) for text
+        like any other and knows none of that name; as vLLM has it, every added token is special.
+        """
+        kinds = (_CONTROL, _USER_DEFINED) if user_defined else (_CONTROL,)
+        pairs = zip(self._tokens, self._kinds, strict=False)
+        return frozenset(token for token, kind in pairs if token in _TAGS and kind in kinds)
+
+    def split_first(self, text: str) -> tuple[int, str] | None:
+        """The id of the control token that `text` begins with, and the rest; None without one."""
+        found = next((token for token in self._controls if text.startswith(token)), None)
+        return None if found is None else (self._controls[found], text[len(found) :])
+
+    @cached_property
+    def _controls(self) -> dict[str, int]:
+        """Control tokens with their ids, the longest first."""
+        pairs = zip(self._tokens, self._kinds, strict=False)
+        known = {token: id for id, (token, kind) in enumerate(pairs) if kind == _CONTROL}
+        return dict(sorted(known.items(), key=lambda item: -len(item[0])))
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
     @cached_property
     def ids(self) -> dict[bytes, int]:
         """The id of the token that writes some bytes; the first one, where there are several."""

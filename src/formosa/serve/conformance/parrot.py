@@ -192,8 +192,14 @@ class Parrot:
     def _padded_tokens(self, size: int) -> list[str]:
         return [*self.tokens, *(f"<|unused_{n}|>" for n in range(size - len(self.tokens)))]
 
-    def write_gguf(self, path: Path, *, chat_template: str | None = None) -> Path:
-        """As a GGUF file of a few MB, for llama.cpp and what is built on it."""
+    def write_gguf(
+        self, path: Path, *, chat_template: str | None = None, control_tags: bool = False
+    ) -> Path:
+        """As a GGUF file of a few MB, for llama.cpp and what is built on it.
+
+        Models list the tags of thoughts as user-defined tokens or, with `control_tags`, as control
+        tokens.
+        """
         import gguf
         import numpy as np
 
@@ -202,7 +208,7 @@ class Parrot:
         kinds = gguf.TokenType
         types = [kinds.NORMAL] * len(tokens)
         types[: len(CONTROL)] = [kinds.CONTROL] * len(CONTROL)
-        types[OPEN] = types[CLOSE] = kinds.USER_DEFINED
+        types[OPEN] = types[CLOSE] = kinds.CONTROL if control_tags else kinds.USER_DEFINED
         types[len(self.tokens) :] = [kinds.UNUSED] * (len(tokens) - len(self.tokens))
         writer = gguf.GGUFWriter(path, "llama")
         writer.add_name("parrot")

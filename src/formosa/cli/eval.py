@@ -87,6 +87,7 @@ data_dir_option = click.option(
     "--seed", type=int, default=0, show_default=True, help="Of the options' order, and sampling."
 )
 @click.option("--temperature", type=click.FloatRange(0, 2), default=0.0, show_default=True)
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), help="All, if left out.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=512, show_default=True)
 @click.option("--shard", metavar="K/N", help="Ask only part K of N; see `eval merge`.")
 @click.option("--revision", help="Of the benchmark's data, instead of the task's own.")
@@ -102,6 +103,7 @@ def run(
     limit: int | None,
     seed: int,
     temperature: float,
+    top_p: float | None,
     max_tokens: int,
     shard: str | None,
     revision: str | None,
@@ -127,7 +129,7 @@ def run(
         load_task(name, data_dir=data_dir, revision=revision, say=out.say)
         for name in dict.fromkeys(tasks)
     ]
-    sampling = Sampling(temperature=temperature, max_tokens=max_tokens)
+    sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     how: dict[str, Any] = {
         "repeats": repeats, "limit": limit, "seed": seed, "sampling": sampling, "shard": part,
     }  # fmt: skip

@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -226,7 +227,6 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
     repo, revision, file = match["repo"], match["revision"], match["file"]
     if say:
         say(f"fetching {repo} from the hub")
-    import httpx2
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -251,7 +251,7 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
         raise ModelError(
             f"{name} is not a hub name: {error}.", "write hf:org/name or hf:org/name@revision"
         ) from error
-    except (OSError, httpx2.HTTPError) as error:
+    except hub_network_errors() as error:
         raise ModelError(
             f"{repo} can't be fetched from the hub: {error}.",
             "check the network and the disk, or name a local folder or .gguf file",
@@ -262,6 +262,15 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
             "for a GGUF repository name the file: hf:org/name/file.gguf",
         )
     return Model(repo.split("/")[1], "folder", path, hub_id=repo, revision=_commit(path))
+
+
+def hub_network_errors() -> tuple[type[Exception], ...]:
+    """What `huggingface_hub` lets through when the network fails.
+
+    They are those of its HTTP client, which is another one before its version 2 than after.
+    """
+    clients = (sys.modules.get(name) for name in ("httpx", "httpx2"))
+    return (OSError, *(client.HTTPError for client in clients if client is not None))
 
 
 def _commit(path: Path) -> str:

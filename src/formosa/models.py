@@ -227,15 +227,14 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
     repo, revision, file = match["repo"], match["revision"], match["file"]
     if say:
         say(f"fetching {repo} from the hub")
-    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         if file:
             path = Path(hf_hub_download(repo, file, revision=revision))
             return Model(path.stem, "gguf", path, hub_id=repo, revision=_commit(path))
-        patterns = list(_HUB_FILES)
-        path = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+        path = _snapshot(repo, revision)
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"{repo} is not in the local hub cache, and the hub can't be reached.",
@@ -262,6 +261,25 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
             "for a GGUF repository name the file: hf:org/name/file.gguf",
         )
     return Model(repo.split("/")[1], "folder", path, hub_id=repo, revision=_commit(path))
+
+
+def _snapshot(repo: str, revision: str | None) -> Path:
+    """The folder of a repository; what the cache holds of it where the hub can't be asked."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    patterns = list(_HUB_FILES)
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+    except OfflineModeIsEnabled as error:  # versions before 2 ask for a commit's list of files
+        try:
+            return Path(
+                snapshot_download(
+                    repo, revision=revision, allow_patterns=patterns, local_files_only=True
+                )
+            )
+        except LocalEntryNotFoundError:
+            raise error from None
 
 
 def hub_network_errors() -> tuple[type[Exception], ...]:

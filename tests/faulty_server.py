@@ -105,6 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send({"error": {"message": "loading"}}, 503)
         elif fault == "error":
             self._send({"error": {"message": f"broke at {self.headers.get('authorization')}"}}, 500)
+        elif fault == "refused":
+            self._send({"error": {"message": "no such key"}}, 401)
         elif fault == "malformed":
             self._raw(b'{"choices": [{"mess')
         elif fault == "empty":

@@ -9,11 +9,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from evals_arithmetic import answer, arithmetic, facts
 from faulty_server import FAULTS, chosen, serving
-from formosa.engines.asking import AskingChat, UnreachableError
+from formosa.chat.message import Message
+from formosa.engines.asking import AskingChat, UnreachableError, _has_proxy
+from formosa.engines.protocol import ChatRequest
 from formosa.errors import BusyError, EngineError, FormosaError, UserError
 from formosa.evals import lanes
 from formosa.evals.lanes import StoppedError
@@ -241,8 +244,6 @@ def test_a_key_in_the_environment_or_the_address_is_nowhere_in_the_log(
 
 def reply_of(fault: str, **how: Any) -> None:
     """What one question meets, asked once."""
-    from formosa.chat.message import Message
-    from formosa.engines.protocol import ChatRequest
 
     async def once(url: str) -> None:
         model = AskingChat(url, model="m", **how)
@@ -290,3 +291,99 @@ def test_killed_or_faulty_runs_have_the_same_canonical_form(tmp_path: Path) -> N
         b = ask(tmp_path / "b.jsonl", server.url, concurrency=1)
     assert result_sha256(a) == result_sha256(b)
     assert facts(a.path) == facts(b.path)
+
+
+def test_a_wrong_key_stops_the_run_at_once(tmp_path: Path) -> None:
+    """100,000 failed samples would be the alternative."""
+    with (
+        serving(answer, lambda q, tries: "refused") as server,
+        pytest.raises(UserError, match="no such key") as error,
+    ):
+        ask(tmp_path / "log.jsonl", server.url, api_key="wrong", concurrency=3)
+    assert "--api-key" in error.value.hint
+    assert server.asked.total() <= 3
+    assert read_log(tmp_path / "log.jsonl").samples == []
+
+
+def test_where_a_proxy_is_set_the_client_that_knows_proxies_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert _has_proxy("http://far.example/v1")
+    assert not _has_proxy("https://far.example/v1")
+    assert not _has_proxy("http://inside.example/v1")
+    assert not _has_proxy("http://127.0.0.1:8000/v1")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(429, BusyError), (500, EngineError), (401, UserError), (200, EngineError)],
+)
+def test_through_a_proxy_errors_are_of_the_same_kinds(
+    status: int, kind: type[FormosaError]
+) -> None:
+    def answered(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(status, text="{}", headers={"retry-after": "7"})
+
+    async def once() -> None:
+        transport = httpx2.MockTransport(answered)
+        model = AskingChat("http://far.example/v1", model="m", transport=transport)
+        try:
+            await model.reply(ChatRequest((Message("user", "?"),)))
+        finally:
+            await model.aclose()
+
+    with pytest.raises(kind) as error:
+        asyncio.run(once())
+    if isinstance(error.value, BusyError):
+        assert error.value.retry_after == 7
+
+
+def test_through_a_proxy_a_server_that_is_not_there_is_unreachable() -> None:
+    def nobody(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused")
+
+    async def once() -> None:
+        transport = httpx2.MockTransport(nobody)
+        model = AskingChat("http://far.example/v1", transport=transport)
+        try:
+            await model.prepare()
+        finally:
+            await model.aclose()
+
+    with pytest.raises(UnreachableError):
+        asyncio.run(once())
+
+
+def test_the_model_of_a_server_is_asked_for_where_it_is_not_named() -> None:
+    async def once(url: str) -> str:
+        model = AskingChat(url)
+        try:
+            await model.prepare()
+            return model.info.name
+        finally:
+            await model.aclose()
+
+    with serving(answer) as server:
+        assert asyncio.run(once(server.url)) == "m"
+
+
+def test_a_server_that_is_no_server_of_http_is_said(tmp_path: Path) -> None:
+    async def once() -> None:
+        async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(10)
+            writer.write(b"SSH-2.0-OpenSSH\r\n")
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(nonsense, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            model = AskingChat(f"http://127.0.0.1:{port}/v1", model="m")
+            try:
+                await model.reply(ChatRequest((Message("user", "?"),)))
+            finally:
+                await model.aclose()
+
+    with pytest.raises(EngineError, match="did not answer in HTTP"):
+        asyncio.run(once())

@@ -140,6 +140,7 @@ class Line:
 
     connection: http.client.HTTPConnection
     last: Any = None
+    dropped: bool = False  # nobody waits for it any more
 
 
 class Lines:
@@ -155,6 +156,7 @@ class Lines:
         self._host, self._port, self._timeout = parts.hostname or "", parts.port, timeout
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._idle: list[Line] = []
+        self._closed = False
         self._threads = ThreadPoolExecutor(MOST, thread_name_prefix="formosa-line")
 
     async def ask(
@@ -169,13 +171,14 @@ class Lines:
         parts = urlsplit(url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         line, kept = self._line()
-        loop = asyncio.get_running_loop()
+        work = self._threads.submit(self._exchange, line, kept, target, body, headers, who)
         try:
-            return await loop.run_in_executor(
-                self._threads, self._exchange, line, kept, target, body, headers, who
-            )
+            return await asyncio.wrap_future(work)
         except asyncio.CancelledError:
-            if (sock := line.connection.sock) is not None:  # whoever reads from it comes back
+            line.dropped = True
+            if work.cancelled():  # it had not begun
+                line.connection.close()
+            elif (sock := line.connection.sock) is not None:  # whoever reads from it comes back
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
             raise
@@ -183,7 +186,9 @@ class Lines:
     def _line(self) -> tuple[Line, bool]:
         """A connection, and whether it was used before."""
         if self._idle:
-            return self._idle.pop(), True
+            line = self._idle.pop()
+            line.dropped = False
+            return line, True
         if self._tls is not None:
             return Line(
                 http.client.HTTPSConnection(
@@ -217,7 +222,7 @@ class Lines:
                 connection.request(method, target, body, headers)
                 response = connection.getresponse()
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
-                if not kept:
+                if not kept or line.dropped:
                     raise
                 connection.close()  # hung up just before we wrote: not a word was answered
                 connection.request(method, target, body, headers)
@@ -243,16 +248,19 @@ class Lines:
             connection.close()
             return self._exchange(line, False, target, body, headers, who)
         line.last = number
-        if response.will_close:
-            connection.close()
-        else:
+        keep = not (response.will_close or line.dropped)
+        if keep:
             self._idle.append(line)
+        if not keep or self._closed:
+            connection.close()
         return Answer(response.status, response.headers.get("retry-after", ""), content, value)
 
     def close(self) -> None:
+        """Hang up. Whoever was still asked is not waited for, but hangs up, too."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
         while self._idle:
             self._idle.pop().connection.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def seconds_of(retry_after: str) -> int:

@@ -14,6 +14,8 @@ INSTALLED := .venv/.installed
 # On a machine with a GPU: make test-vllm VLLM=vllm
 VLLM ?= --no-deps --requirement tests/vllm/requirements.txt
 VLLM_INSTALLED := .venv-vllm/.installed
+LITELLM ?= litellm[mcp]==1.106.2
+LITELLM_INSTALLED := .venv-litellm/.installed
 
 # llama.cpp and torch share two cores here: waiting threads must sleep, not spin.
 export OMP_WAIT_POLICY ?= passive
@@ -24,8 +26,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(INSTALLED)
 	$(BIN)/formosa run recipes/mini.yaml
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest
+test: $(INSTALLED) $(LITELLM_INSTALLED)
+	FORMOSA_LITELLM_PYTHON=$(CURDIR)/.venv-litellm/bin/python $(BIN)/python -m pytest
 
 test-vllm: $(INSTALLED) $(VLLM_INSTALLED)
 	FORMOSA_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python \
@@ -46,6 +48,12 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[train,llama,mcp,eval,dev]'
 	touch $(INSTALLED)
 
+# LiteLLM wants older versions of the openai client and the hub library.
+$(LITELLM_INSTALLED): Makefile
+	$(PYTHON) -m venv .venv-litellm
+	.venv-litellm/bin/python -m pip install --quiet '$(LITELLM)'
+	touch $(LITELLM_INSTALLED)
+
 # vLLM pins its own torch and a hundred other packages: apart from ours.
 $(VLLM_INSTALLED): tests/vllm/requirements.txt
 	$(PYTHON) -m venv .venv-vllm
@@ -54,4 +62,4 @@ $(VLLM_INSTALLED): tests/vllm/requirements.txt
 	touch $(VLLM_INSTALLED)
 
 clean:
-	rm -rf .venv .venv-vllm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm .venv-litellm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

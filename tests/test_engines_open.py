@@ -81,7 +81,7 @@ def test_several_servers_answer_as_one() -> None:
     chat = open_chat("m", base_url=urls, raw=True, template="chatml")
     assert isinstance(chat, TemplatedChat)
     assert isinstance(chat.engine, EnginePool)
-    with pytest.raises(UserError, match="only with --raw"):
+    with pytest.raises(UserError, match="only behind Formosa"):
         open_chat("m", base_url=urls)
 
 
@@ -200,3 +200,13 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(ModelError, match=r"tokenizer\.json"):
         read_vocabulary(tmp_path)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("tools", [True, False])
+def test_a_template_without_tools_is_remarked_only_where_tools_are_wanted(tools: bool) -> None:
+    """It was said to everybody who only wanted to talk."""
+    said: list[str] = []
+    chat = open_chat("smollm2-135m", context=128, tools=tools, say=said.append)
+    asyncio.run(chat.aclose())
+    assert any("knows no tools" in text for text in said) is tools

@@ -94,8 +94,8 @@ def test_only_what_was_said_reaches_the_engine(scripted: Callable[..., Opened]) 
     with connect(base_url="http://127.0.0.1:1/v1", api_key="k"):
         pass
     assert opened.asked == [
-        ("m", {"context": 512}),
-        ("", {"base_url": "http://127.0.0.1:1/v1", "api_key": "k"}),
+        ("m", {"tools": False, "context": 512}),
+        ("", {"tools": False, "base_url": "http://127.0.0.1:1/v1", "api_key": "k"}),
     ]
 
 

@@ -140,7 +140,7 @@ def talk(
                     registry.add(item)
             from formosa.engines.open import open_chat
 
-            chat_model = open_chat(model or "", say=say, **chosen)
+            chat_model = open_chat(model or "", tools=len(registry) > 0, say=say, **chosen)
             opened.push_async_callback(chat_model.aclose)
             Session(
                 out,

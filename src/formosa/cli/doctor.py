@@ -23,6 +23,9 @@ PACKAGES = {
     "model library": ("transformers", "train"),
     "adapters": ("peft", "train"),
     "GGUF writer": ("gguf", "train"),
+    "MCP servers": ("mcp", "mcp"),
+    "answers to maths": ("math_verify", "eval"),
+    "parquet": ("pyarrow", "eval"),
     "openai client": ("openai", "dev"),
 }
 
@@ -79,6 +82,8 @@ def _machine() -> list[Finding]:
         Finding("cores", "ok" if cores > 1 else "warning", f"{cores} usable"),
         Finding("memory", "ok" if free > 4 else "warning", f"{free:.1f} of {total:.1f} GB free"),
         _gpu(),
+        _vllm(),
+        *_build(),
     ]
 
 
@@ -106,6 +111,27 @@ def _gpu() -> Finding:
         return Finding("GPU", "warning", f"the driver does not answer: {type(error).__name__}")
     names = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
     return Finding("GPU", "ok", "; ".join(names) or "none found; everything works on the CPU")
+
+
+def _vllm() -> Finding:
+    from formosa.engines.vllm_command import find_vllm
+    from formosa.errors import UserError
+
+    try:
+        found = find_vllm()
+    except UserError as error:
+        return Finding("vLLM", "missing", f"for GPUs: {error.hint or error.message}")
+    return Finding("vLLM", "ok", f"{found.version}, {found.python}")
+
+
+def _build() -> list[Finding]:
+    """What the installed llama.cpp leaves unused of this CPU."""
+    if find_spec("xllamacpp") is None:
+        return []
+    from formosa.engines.advice import build_advice
+
+    advice = build_advice()
+    return [] if advice is None else [Finding("llama.cpp's build", "warning", advice)]
 
 
 def _cache() -> Finding:

@@ -43,7 +43,8 @@ def build_advice(system_info: str | None = None, flags: set[str] | None = None) 
     return (
         f"this CPU has {', '.join(unused)}, which the installed llama.cpp does not use: a build "
         "for this machine is 1.2 times as fast for one client and 2 to 3 times for many. Start "
-        "its llama-server and name it: --base-url http://127.0.0.1:8080/v1 --raw"
+        "its llama-server, and Formosa in front of it: "
+        "formosa serve MODEL.gguf --base-url http://127.0.0.1:8080/v1"
     )
 
 

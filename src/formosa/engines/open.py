@@ -38,6 +38,7 @@ def open_chat(
     template: str | None = None,
     adapters: Mapping[str, Path] | None = None,
     vllm: VllmOptions | None = None,
+    tools: bool = True,
     say: Say | None = None,
 ) -> ChatModel:
     """A chat model for a name that `formosa.models.resolve` understands, loaded and ready.
@@ -58,6 +59,7 @@ def open_chat(
             model's own.
         adapters: LoRA adapters by name; `with_adapters` gives a chat model for each.
         vllm: how vLLM is to run.
+        tools: whether the model is to be shown tools; it is said where its template knows none.
         say: takes remarks for the person.
 
     Raises:
@@ -74,18 +76,22 @@ def open_chat(
         if adapters:
             raise UserError("Adapters are loaded here, not on a server.", "leave out --base-url")
         if raw or engine == "vllm":
-            return _raw(model, urls, api_key, template, say)
+            return _raw(model, urls, api_key, template, tools, say)
         if template is not None:
             raise UserError(
                 "A remote server renders its own template.",
-                "leave out --template or --base-url, or render here with --raw",
+                "leave out --template or --base-url, or put Formosa in front: "
+                f"formosa serve --base-url {urls[0]} --template {template}",
             )
         if len(urls) != 1:
-            raise UserError("Several servers answer as one only with --raw.", "add --raw")
+            raise UserError(
+                "Several servers answer as one only behind Formosa.",
+                "formosa serve MODEL --base-url URL --base-url URL",
+            )
         return RemoteChat(urls[0], model=model or None, api_key=api_key)
     found = resolve(model, say=say)
     if engine == "vllm":
-        return _vllm(found, template, context, slots, adapters, vllm, say)
+        return _vllm(found, template, context, slots, adapters, vllm, tools, say)
     llama = LlamaEngine(
         gguf_file(found),
         name=found.name,
@@ -95,7 +101,7 @@ def open_chat(
         sha256=found.sha256(),
         adapters=adapters,
     )
-    return TemplatedChat(llama, _chosen(template, llama.info, llama.family, say))
+    return TemplatedChat(llama, _chosen(template, llama.info, llama.family, tools, say))
 
 
 @runtime_checkable
@@ -122,6 +128,7 @@ def _vllm(
     slots: int,
     adapters: Mapping[str, Path] | None,
     options: VllmOptions | None,
+    tools: bool,
     say: Say | None,
 ) -> ChatModel:
     if found.kind != "folder":
@@ -133,7 +140,7 @@ def _vllm(
     own = ModelInfo(found.name, template=read_template(found.path))
     vocabulary = read_vocabulary(found.path)
     family = _family(vocabulary)
-    chosen = _chosen(template, own, family, say)
+    chosen = _chosen(template, own, family, tools, say)
     if chosen is None:
         raise UserError(
             f"{found.name} has no chat template.",
@@ -153,7 +160,12 @@ def _vllm(
 
 
 def _raw(
-    model: str, urls: Sequence[str], api_key: str | None, template: str | None, say: Say | None
+    model: str,
+    urls: Sequence[str],
+    api_key: str | None,
+    template: str | None,
+    tools: bool,
+    say: Say | None,
 ) -> ChatModel:
     """The text route of one or more servers, with a template that is known here."""
     served: str | None = model or None
@@ -189,7 +201,7 @@ def _raw(
         for url in urls
     ]
     engine = engines[0] if len(engines) == 1 else EnginePool(engines)
-    return TemplatedChat(engine, _chosen(template, engine.info, _family(vocabulary), say))
+    return TemplatedChat(engine, _chosen(template, engine.info, _family(vocabulary), tools, say))
 
 
 def _served_template(url: str, api_key: str | None) -> ChatTemplate | None:
@@ -229,7 +241,7 @@ def _family(vocabulary: Vocabulary | None) -> str | None:
 
 
 def _chosen(
-    template: str | None, info: ModelInfo, family: str | None, say: Say | None
+    template: str | None, info: ModelInfo, family: str | None, tools: bool, say: Say | None
 ) -> ChatTemplate | None:
     """The template that was named, the model's own, or that of its family."""
     if template is None and info.template is None and family is not None:
@@ -237,7 +249,7 @@ def _chosen(
         if say:
             say(f"{info.name} has no chat template; using Formosa's for {template}")
     chosen = ChatTemplate.formosa(template) if template else info.template
-    if say and chosen is not None and "tools" not in chosen.source:
+    if say and tools and chosen is not None and "tools" not in chosen.source:
         say(
             f"the chat template of {info.name} knows no tools, so the model will not see any; "
             f"Formosa's own does: --template {family or 'FAMILY'}"

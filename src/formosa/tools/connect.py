@@ -203,7 +203,7 @@ def connect(
         from formosa.engines.open import open_chat
 
         given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
-        chat_model = open_chat(model, **given)
+        chat_model = open_chat(model, tools=len(registry) > 0, **given)
         stack.push_async_callback(chat_model.aclose)
         messages = [Message("system", system)] if system else []
         return AsyncChat(

@@ -36,7 +36,8 @@ def chosen(*faults: str, seed: int, times: int = 2, share: float = 0.5) -> Fault
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """Attributes: `asked`, how often each question came; `headers`, those of the last request."""
+    """Attributes: `asked`, how often each question came; `headers`, those of the last request;
+    `gone`, whether nothing is answered any more."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -50,6 +51,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.most = 0  # requests at the same time
         self._now = 0
         self.answered = 0
+        self.gone = False  # whether it says nothing at all
         self._lock = threading.Lock()
         self.closing = threading.Event()
 
@@ -59,7 +61,7 @@ class FaultyServer(ThreadingHTTPServer):
 
     def begins(self, question: str, headers: dict[str, str]) -> str:
         with self._lock:
-            fault = self.fault(question, self.asked[question])
+            fault = "reset" if self.gone else self.fault(question, self.asked[question])
             self.asked[question] += 1
             self.met[fault] += 1
             self.headers = headers
@@ -82,6 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
     def do_GET(self) -> None:
+        if self.server.gone:
+            self.close_connection = True
+            return
         self._send({"data": [{"id": "m", "object": "model"}]})
 
     def do_POST(self) -> None:

@@ -129,6 +129,26 @@ def test_one_question_that_breaks_the_connection_does_not_stop_the_others(tmp_pa
     assert "can't be reached" in log.failed()[0]["error"]
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_a_question_that_breaks_the_connection_fails_even_where_it_is_the_last(
+    tmp_path: Path, last: bool
+) -> None:
+    """Such a run could never be finished, if the server were held for dead."""
+    bad = f"sum-{SAMPLES - 1 if last else 5}:"
+    with serving(answer, lambda q, tries: "reset" if bad in q else "") as server:
+        log = ask(tmp_path / "log.jsonl", server.url, concurrency=1)
+        assert log.finished
+        assert log.failures == 1
+        again = ask(tmp_path / "log.jsonl", server.url, concurrency=1, retry=True)
+        assert again.failures == 1  # alone, too
+
+
+def test_a_server_that_answers_nothing_but_its_models_is_given_up(tmp_path: Path) -> None:
+    with serving(answer, lambda q, tries: "reset") as server, pytest.raises(StoppedError):
+        ask(tmp_path / "log.jsonl", server.url, concurrency=1)
+    assert read_log(tmp_path / "log.jsonl").failures == lanes.BLAMED
+
+
 def test_a_busy_server_is_asked_less_at_a_time_and_left_alone_as_long_as_it_says(
     tmp_path: Path, whole: EvalLog, waits: list[float]
 ) -> None:
@@ -143,15 +163,14 @@ def test_a_server_that_is_gone_stops_the_run_with_one_sentence_and_keeps_the_ans
     tmp_path: Path, whole: EvalLog, waits: list[float]
 ) -> None:
     path = tmp_path / "log.jsonl"
-    stopped: list[str] = []
+    said: list[str] = []
 
     def dies(question: str, tries: int) -> str:
-        stopped.append(question)
-        return "reset" if len(stopped) > 10 else ""
+        server.gone = server.asked.total() == 10
+        return "reset" if server.gone else ""
 
-    said: list[str] = []
     with serving(answer, dies) as server, pytest.raises(StoppedError, match="are kept") as error:
-        ask(path, server.url, concurrency=2, say=said.append)
+        ask(path, server.url, concurrency=1, say=said.append)
     assert "same command" in error.value.hint
     log = read_log(path)
     assert not log.finished

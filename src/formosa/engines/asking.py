@@ -78,6 +78,16 @@ class AskingChat(RemoteChat):
         """Find out the model's name, where none was given."""
         await self._endpoint.model()
 
+    async def alive(self) -> bool:
+        """Whether anything answers at the address at all."""
+        try:
+            await self._endpoint.json("/models")
+        except UnreachableError:
+            return False
+        except FormosaError:
+            return True  # an answer of another kind
+        return True
+
 
 class _OneTry(Endpoint):
     def __init__(self, base_url: str, *, api_key: str | None, timeout: float, **how: Any) -> None:

@@ -8,7 +8,9 @@ What goes wrong with one request, and what follows:
 
     busy (429, 503)        the lane rests for Retry-After and halves; the request is asked again
     nobody there           the lane rests; five times in a row, and it is given up. The other
-                           lanes take over its requests; without any, the run stops
+                           lanes take over its requests; without any, the run stops. Where the
+                           server does answer when asked for its models, it is the request that
+                           breaks the connection: that fails, and the others go on
     any other EngineError  the request is asked again, three times in all
 
 Requests that were under way when the lane failed or was cut for the last time say nothing new, so
@@ -23,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from formosa.engines.asking import UnreachableError
@@ -33,6 +35,7 @@ from formosa.errors import BusyError, EngineError
 ATTEMPTS = 3  # of one request, where the engine failed
 BUSY_ATTEMPTS = 40  # of one request, where the server was busy
 DEAD_AFTER = 5  # times in a row that nobody was there
+BLAMED = 3  # requests in a row that may break the connection, before it is the server
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds
 BEGIN_WITH = 4
 MOST = 64  # requests to one server at a time, where it takes all it gets
@@ -56,6 +59,7 @@ class Lane:
         self.in_flight = 0
         self.dead = False
         self.answers = 0
+        self.blamed = 0  # requests in a row that were said to break the connection
         self._fixed = limit is not None
         self._doubling = True
         self.resting = 0
@@ -82,6 +86,7 @@ class Lane:
     def answered(self) -> None:
         """A reply came."""
         self.answers += 1
+        self.blamed = 0
         self.failures = 0
         if self._fixed:
             return
@@ -187,7 +192,7 @@ class Lanes:
             FormosaError: what another try would not change.
         """
         attempts = busy = lost = 0
-        answers = -1
+        answers = -1  # of the lane, when this request met nobody for the last time
         while True:
             lane = turn.lane
             try:
@@ -199,10 +204,10 @@ class Lanes:
                 lane.busy(turn.serial)
                 await self._rest(lane, max(0.0, error.retry_after))
             except UnreachableError as error:
-                lost += 1
-                answers = lane.answers if answers < 0 else answers
-                if lost >= ATTEMPTS and lane.answers > answers:
-                    raise  # others are answered: it is this request that breaks the connection
+                lost += lane.answers > answers  # others were answered in between
+                answers = lane.answers
+                if lost >= ATTEMPTS:
+                    raise  # it is this request that breaks the connection
                 await self._unreachable(turn, error)
             except EngineError as error:
                 attempts += 1
@@ -233,10 +238,27 @@ class Lanes:
         if times < DEAD_AFTER:
             self._say(f"{error.message} (time {times} of {DEAD_AFTER})")
             await self._rest(lane, _growing(times))
+        elif not lane.dead and await self._to_blame(lane):
+            raise error
         elif not lane.dead:
             lane.dead = True
             left = sum(not other.dead for other in self.lanes)
             self._say(error.message + (f" {left} of {len(self.lanes)} go on." if left else ""))
+            self._wake()
+
+    async def _to_blame(self, lane: Lane) -> bool:
+        """Whether it is the request that breaks the connection: the server is there otherwise."""
+        alive: Callable[[], Awaitable[bool]] | None = getattr(lane.model, "alive", None)
+        if alive is None or lane.blamed >= BLAMED or not (lane.answers or len(self.lanes) == 1):
+            return False
+        lane.blamed += 1
+        lane.resting += 1  # nobody else, until this is known
+        try:
+            if found := await alive():
+                lane.failures = 0
+            return found
+        finally:
+            lane.resting -= 1
             self._wake()
 
     async def _rest(self, lane: Lane, seconds: float) -> None:

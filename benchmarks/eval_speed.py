@@ -301,12 +301,12 @@ def on_a_model(given: argparse.Namespace) -> None:
 
 
 def show(costs: dict[str, list[Cost]]) -> None:
-    print("program               whole s   CPU s   peak MB   requests   requests/s")
+    print("program               whole s   CPU s   peak MB   requests/s")
     for program, found in costs.items():
         best = min(found, key=lambda cost: cost.seconds)
         rate = max(cost.rate for cost in found)
-        print(f"{program:19} {best.seconds:9.2f} {best.cpu:7.2f} {best.megabytes:9.0f}"
-              f" {best.requests:10} {rate:12.0f}")  # fmt: skip
+        seen = f"{rate:12.0f}" if rate else f"{'–':>12}"
+        print(f"{program:19} {best.seconds:9.2f} {best.cpu:7.2f} {best.megabytes:9.0f} {seen}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,10 @@
 
     log.py      the records of a log: begin or continue, append, finish, read
     metrics.py  outcomes, scores with intervals, paired differences; how they are defined
-    report.py   the same as rows for people and programs
+    effort.py   tokens, time, and in which Chinese the replies are
+    merge.py    logs of shards put together; the form in which logs can be compared
+    export.py   a log as a Parquet table, or for inspect_ai
+    report.py   the figures as rows for people and programs
     code.py     which code made a result
 
 A room of its own because three others meet in it: `evals` writes logs, `card` and `web` read them.

@@ -20,8 +20,7 @@ import pytest
 from formosa import tool
 from formosa.chat.message import Message
 from formosa.cli.history import load_conversation, new_history, save_conversation
-from formosa.cli.output import Output
-from formosa.cli.output import visible
+from formosa.cli.output import Output, visible
 from formosa.cli.session import Session
 from formosa.engines.protocol import Piece, Prompt, Sampling
 from formosa.engines.scripted import ScriptedEngine

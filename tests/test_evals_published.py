@@ -128,11 +128,11 @@ def test_what_the_hub_says_becomes_a_sentence(hub: Hub, error: Exception, proble
 
 
 def test_a_gated_set_says_what_to_do(hub: Hub) -> None:
-    import httpx
+    import httpx2
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
     for kind in (HfHubHTTPError, GatedRepoError):
-        response = httpx.Response(403, request=httpx.Request("GET", "http://hub"))
+        response: Any = httpx2.Response(403, request=httpx2.Request("GET", "http://hub"))
         hub.error = kind("403 Client Error", response=response)
         with pytest.raises(
             DataError, match=f"refused the data set a/b .*{kind.__name__}"

@@ -244,7 +244,10 @@ def test_a_missing_part_of_a_list_names_the_item(tmp_path: Path) -> None:
         ),
         ("train:\n  epochs: .inf\n", ":4: train.epochs: input should be a finite number."),
         ("train:\n  epochs: .nan\n", ":4: train.epochs: input should be greater than 0."),
-        ("eval:\n  tasks: [{name: no-such}]\n", ":4: eval.tasks[0].name: no such task; the tasks: "),
+        (
+            "eval:\n  tasks: [{name: no-such}]\n",
+            ":4: eval.tasks[0].name: no such task; the tasks: ",
+        ),
         ("data:\n  synth: {kinds: {singel: 1}}\n", ":4: data.synth: no kind 'singel'; there are "),
     ],
 )

@@ -24,7 +24,6 @@ from formosa.tools.converse import Transcript, converse
 from formosa.tools.registry import Registry
 from formosa.tools.runner import Confirm, Record
 
-
 COMMANDS = """\
 /help           this
 /tools          what the model may call

@@ -18,7 +18,8 @@ from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import DataError, EngineError, LogError, UserError
 from formosa.evals import lanes
-from formosa.results.log import LogWriter, read_log
+from formosa.results.log import read_log
+from formosa.results.log_writer import LogWriter
 from formosa.results.metrics import summary
 
 Answer = Callable[[str], str]

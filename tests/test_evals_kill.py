@@ -17,7 +17,7 @@ import pytest
 from evals_arithmetic import arithmetic, facts, model
 from formosa.errors import LogError
 from formosa.evals.run import run_task
-from formosa.results.log import read_log, sample_key
+from formosa.results.log import read_log
 from formosa.results.merge import canonical_lines, result_sha256
 
 CHILD = """
@@ -58,7 +58,7 @@ def test_a_killed_run_is_continued_and_ends_as_if_nothing_had_happened(tmp_path:
     log = read_log(path)
     assert not log.finished
     assert 10 <= len(log.samples) <= 12  # of twelve answers, two more could be under way
-    there = {sample_key(sample) for sample in log.samples}
+    there = {short.key for short in log.briefs}
 
     chat, engine = model()
     how = {"repeats": 3, "seed": 5, "concurrency": 3}

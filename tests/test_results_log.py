@@ -12,15 +12,10 @@ import pytest
 
 from evals_arithmetic import scored, start
 from formosa.errors import LogError, UserError
-from formosa.results.log import (
-    EvalLog,
-    LogWriter,
-    differences,
-    has_failed,
-    log_sha256,
-    read_log,
-)
+from formosa.results.log import EvalLog, read_log
+from formosa.results.log_writer import LogWriter
 from formosa.results.metrics import summary
+from formosa.results.same_run import differences
 
 
 def write(path: Path, *records: Any) -> Path:
@@ -280,16 +275,6 @@ def test_a_missing_log_says_how_to_find_one(tmp_path: Path) -> None:
     assert "formosa eval ls" in error.value.hint
 
 
-def test_the_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:
-    file = write(tmp_path / "x.jsonl", start())
-    first = log_sha256(file)
-    file.write_bytes(file.read_bytes() + b"\n")
-    assert len(first) == 64
-    assert log_sha256(file) != first
-
-
-def test_a_sample_that_failed_for_one_scorer_failed() -> None:
-    assert has_failed(scored("a", "failed"))
-    assert not has_failed(scored("a", "truncated"))
-    log = EvalLog(Path("x"), start(), [scored("a"), scored("b", "failed")])
+def test_a_sample_that_failed_failed_and_a_cut_one_did_not() -> None:
+    log = EvalLog(Path("x"), start(), [scored("a", "truncated"), scored("b", "failed")])
     assert [record["id"] for record in log.failed()] == ["b"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from evals_arithmetic import scored, start
 from formosa.errors import LogError
-from formosa.results.log import EvalLog, LogWriter, read_log
+from formosa.results.log import EvalLog, read_log
+from formosa.results.log_writer import LogWriter
 from formosa.results.merge import (
     canonical_lines,
     canonical_sample,

@@ -8,7 +8,8 @@ import pytest
 
 from evals_arithmetic import scored, start
 from formosa.errors import LogError
-from formosa.results.log import EvalLog, LogWriter
+from formosa.results.log import EvalLog
+from formosa.results.log_writer import LogWriter
 from formosa.results.metrics import Difference
 from formosa.results.report import (
     changed,

@@ -42,7 +42,8 @@ from formosa.evals.record import (
     without_keys,
 )
 from formosa.evals.task import Task
-from formosa.results.log import EvalLog, Key, LogWriter, Record
+from formosa.results.log import EvalLog, Key, Record
+from formosa.results.log_writer import LogWriter
 from formosa.results.metrics import summary
 
 SYNC_S = 1.0  # seconds between forcing answers onto the disk

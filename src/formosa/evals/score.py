@@ -24,7 +24,8 @@ from formosa.evals.plan import Plan, Planned, Shard, make_plan
 from formosa.evals.record import purity_record, reply_from_record, reply_record, scores
 from formosa.evals.task import Sample, Task
 from formosa.files import read_jsonl, sha256_file
-from formosa.results.log import EvalLog, LogWriter, Record
+from formosa.results.log import EvalLog, Record
+from formosa.results.log_writer import LogWriter
 from formosa.results.metrics import summary
 
 TEXT_FIELDS = ("text", "output", "response", "content")

@@ -1,25 +1,16 @@
-"""The evaluation log: one JSON-lines file for one task and one model, written as the run goes.
+"""The evaluation log, one JSON-lines file for one task and one model: what is in it, and reading it.
 
     {"type": "start", "schema": 1, "task": …, "model": …, "request": …, "plan": …, "scorers": …}
     {"type": "sample", "id": "q7", "repeat": 0, "reply": …, "scores": {"box": {"outcome": …}}, …}
     …
     {"type": "end", "finished": …, "counts": …, "scores": …}
 
-A log without its last record is honest: it was interrupted, and `LogWriter` continues it. A torn
-last line is what was being written when the process died, and is cut. A sample that is there twice
-(asked again after it failed) counts once, with its last record; an `end` that has samples after it
-is out of date and does not count.
+A log without its last record is honest: it was interrupted, and `LogWriter` (`log_writer.py`)
+continues it. A torn last line is what was being written when the process died; it does not count. A
+sample that is there twice (asked again after it failed) counts once, with its last record; an `end`
+that has samples after it is out of date and does not count.
 
-Knows the shape of the records. Knows nothing of tasks, models or scores, and asks nothing.
-
-Two processes can't write one log: the writer holds `flock` on it. The lock is the file's own, so
-there is no second file to clean up, and the kernel drops it when the process dies. Trade-off: on
-network file systems without locks the log cannot be written at all.
-
-What survives: every record is handed to the system before `append` returns, so kill -9 loses
-nothing of it. It is forced onto the disk by `sync`, which the runner calls once a second: a power
-cut may cost the answers of the last second, and those are asked again. (An fdatasync for each
-record would be the slowest part of a run against a quick server.)
+Knows the shape of the records. Knows nothing of tasks, models or scores, and writes nothing.
 
 Memory: a log of 100,000 samples fits, since a read log keeps a `Brief` of each and finds the rest
 in the file when somebody wants it.
@@ -27,12 +18,9 @@ in the file when somebody wants it.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -40,7 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeGuard, get_args, overload
 
 from formosa.errors import LogError
-from formosa.files import JsonLines, explain_os_error, explain_read_error, sha256_file
+from formosa.files import explain_read_error
 
 SCHEMA = 1
 
@@ -188,23 +176,9 @@ def _integers(value: Any, count: int) -> TypeGuard[list[int]]:
     )
 
 
-def sample_key(record: Mapping[str, Any]) -> Key:
-    return str(record["id"]), int(record["repeat"])
-
-
-def has_failed(record: Mapping[str, Any]) -> bool:
-    """Whether the engine gave no answer. What a model *wrote* never fails."""
-    return any(score["outcome"] == "failed" for score in record["scores"].values())
-
-
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def log_sha256(path: Path) -> str:
-    """What a card's link names the log by."""
-    return sha256_file(path)
 
 
 def read_log(path: Path) -> EvalLog:
@@ -298,153 +272,3 @@ def _check_sample(path: Path, number: int, record: Record, start: Record) -> Non
         problem = f"sample {record['id']} ends as none of {', '.join(OUTCOMES)}"
     if problem:
         raise LogError(f"{path}:{number} is damaged: {problem}.")
-
-
-class LogWriter:
-    """Appends to one log, alone. A context manager.
-
-    Opening it on a log that is there continues that log, if it was begun for the same thing.
-
-    Attributes:
-        log: what was in the file when it was opened.
-
-    Raises:
-        LogError: another process writes this log; or it belongs to another task, model, plan or
-            request; or it is damaged.
-        UserError: the disk is full or the folder cannot be written.
-    """
-
-    def __init__(self, path: Path, start: Mapping[str, Any]) -> None:
-        self._path = path
-        self._lock = _locked(path)
-        try:
-            self._lines = JsonLines(path, sync=False)
-            try:
-                if path.stat().st_size == 0:
-                    self._lines.append(dict(start))
-                    self.sync()
-                self.log = read_log(path)
-                _refuse_other(self.log, start)
-            except BaseException:
-                self._lines.close()
-                raise
-        except BaseException:
-            os.close(self._lock)
-            raise
-        self._briefs = {short.key: short for short in self.log.briefs}
-        self._end = self.log.end
-        self._size = os.fstat(self._lock).st_size
-        self._scorers = self.log.scorers
-
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Hand one sample record to the system, so that it outlives this process."""
-        length = self._lines.append(record)
-        short = brief(record, self._scorers, self._size)
-        self._size += length
-        self._briefs[short.key] = short
-        self._end = None
-
-    def sync(self) -> None:
-        """Force what was appended onto the disk. May be called from another thread."""
-        try:
-            os.fdatasync(self._lock)
-        except OSError as error:
-            raise explain_os_error(error, self._path) from error
-
-    def finish(self, summary: Callable[[EvalLog], Mapping[str, Any]]) -> EvalLog:
-        """Write the end record, made by `summary` from all samples in the file, and return the log.
-
-        Nothing is written where the log already ends with a record that says the same.
-        """
-        log = self.log_so_far()
-        made = dict(summary(log))
-        if self._end is None or {key: self._end.get(key) for key in made} != made:
-            # As it will be read: a value of another JSON type must not be written twice.
-            self._end = json.loads(json.dumps({"type": "end", "finished": now(), **made}))
-            self._size += self._lines.append(self._end)
-            self.sync()
-        return self.log_so_far()
-
-    def log_so_far(self) -> EvalLog:
-        """What the file holds by now."""
-        samples = Stored(self._path, list(self._briefs.values()))
-        return EvalLog(self._path, self.log.start, samples, self._end)
-
-    def close(self) -> None:
-        self._lines.close()
-        if self._lock >= 0:
-            with suppress(OSError):  # said at the next write, if it matters
-                os.fdatasync(self._lock)
-            os.close(self._lock)  # and with it the lock
-            self._lock = -1
-
-    def __enter__(self) -> LogWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def _locked(path: Path) -> int:
-    """A descriptor that holds the only lock on `path`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise LogError(
-            f"Another run is writing {path}.",
-            "wait for it to end, or write into another folder with --out",
-        ) from error
-    except OSError as error:
-        os.close(descriptor)
-        raise LogError(
-            f"Cannot lock {path}: {error.strerror or error}.",
-            "choose a folder on a local disk with --out",
-        ) from error
-    return descriptor
-
-
-def _refuse_other(log: EvalLog, start: Mapping[str, Any]) -> None:
-    found = differences(log.start, start)
-    if found:
-        raise LogError(
-            f"{log.path} belongs to another run: {'; '.join(found)}.",
-            f"write into another folder with --out, or begin again after: rm {log.path}",
-        )
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What keeps two start records from being the same run, as `request.max_tokens: 64, now 128`.
-
-    A model that was moved or renamed is still the same where its sha256 is known. The version of
-    our code may differ: what changes a score raises the task's version.
-    """
-    a, b = (json.loads(json.dumps(value)) for value in (old, new))
-    hashed = bool(a["model"].get("sha256") and b["model"].get("sha256"))
-    fields = [
-        (part, key) for part in ("task", "request", "plan") for key in sorted({*a[part], *b[part]})
-    ]
-    fields += [("model", "sha256" if hashed else "name"), ("model", "template_sha256")]
-    found = [
-        _difference(f"{part}.{key}", a[part].get(key), b[part].get(key))
-        for part, key in fields
-        if a[part].get(key) != b[part].get(key)
-    ]
-    if a["scorers"] != b["scorers"]:
-        found.append(_difference("scorers", a["scorers"], b["scorers"]))
-    # The plan's hash only repeats what the other fields say, unless it is all that differs.
-    others = [text for text in found if not text.startswith("plan.sha256")]
-    return others or found
-
-
-def _difference(name: str, old: Any, new: Any) -> str:
-    def short(value: Any) -> str:
-        text = json.dumps(value, ensure_ascii=False)
-        return text if len(text) <= 40 else text[:16] + '…"'
-
-    return f"{name}: {short(old)} in the log, {short(new)} now"

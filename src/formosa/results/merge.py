@@ -21,8 +21,9 @@ from typing import Any
 
 from formosa.errors import LogError
 from formosa.files import canonical_json, json_line, replacing
-from formosa.results.log import EvalLog, Key, Record, differences, now, read_log
+from formosa.results.log import EvalLog, Key, Record, now, read_log
 from formosa.results.metrics import summary
+from formosa.results.same_run import differences
 
 _TIMES = {"started", "finished", "seconds", "code"}
 

@@ -1,4 +1,4 @@
-"""The evaluation log, one JSON-lines file for one task and one model: what is in it, and reading it.
+"""The evaluation log, one JSON-lines file for one task and one model: its records, and reading it.
 
     {"type": "start", "schema": 1, "task": …, "model": …, "request": …, "plan": …, "scorers": …}
     {"type": "sample", "id": "q7", "repeat": 0, "reply": …, "scores": {"box": {"outcome": …}}, …}

@@ -9,7 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chat_strategies import replies
 from formosa.chat.grammar import reply_grammar
 from formosa.chat.message import Message, Tool, ToolCall
 from formosa.chat.parser import parse_reply
@@ -362,6 +365,116 @@ def test_a_forced_call_s_grammar_names_the_tags_that_the_engine_wants_named(
     [(_, sampling)] = engine.requests
     assert sampling.grammar is not None
     assert ('"<tool_call>' in sampling.grammar) is written
+
+
+# -- stop texts ---------------------------------------------------------------------------------
+
+
+def with_stops(text: str, *stops: str, **options: Any) -> tuple[list[ChatEvent], ChatReply]:
+    request = replace(ASK, sampling=Sampling(stop=stops, logprobs=options.pop("logprobs", None)))
+    *events, last = events_of(text, replace(request, **options.pop("change", {})), **options)
+    assert isinstance(last, Finished)
+    return events, last.reply
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 1000])
+@pytest.mark.parametrize("stop", ["\n", "}", '"x"', " ", "f"])
+def test_a_stop_text_does_not_cut_a_call(stop: str, chunk: int) -> None:
+    """Engines look for it in all that they write, and leave half a call (vLLM #34101)."""
+    _, reply = with_stops(CALL, stop, chunk=chunk)
+    assert reply.message.tool_calls == (ToolCall("f", '{"x": 1}', "call_0"),)
+    assert (reply.message.content, reply.finish) == ("", "tool_calls")
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 1000])
+def test_a_stop_text_ends_the_answer_and_not_the_thoughts(chunk: int) -> None:
+    text = f"<think>\none END two\n</think>\n\nthree END four\n{CALL}"
+    _, reply = with_stops(text, "END", "never", chunk=chunk)
+    assert reply.message == Message("assistant", "three ", "one END two")
+    assert reply.finish == "stop"
+    assert reply.text == text[: text.rfind("END")]
+    assert reply.usage is not None
+    assert reply.usage.completion == len(reply.text)
+
+
+def test_a_stop_text_after_a_call_leaves_the_call_and_one_in_a_broken_call_is_its_text() -> None:
+    broken = '<tool_call>{"nom": "END"}</tool_call>'
+    _, reply = with_stops(f"{broken}\n{CALL}\nnow END.", "END")
+    assert reply.message.content.rstrip() == f"{broken}\nnow"
+    assert (len(reply.message.tool_calls), len(reply.defects)) == (1, 1)
+    assert reply.finish == "tool_calls"
+
+
+def test_half_a_stop_text_is_held_back_and_handed_on_when_nothing_comes_of_it() -> None:
+    events, reply = with_stops(f"a ENE\n{CALL}\nEN", "END", chunk=1)
+    assert [event.text for event in events if isinstance(event, Delta)] == [
+        *("a", " ", "EN"),
+        *("E", "\n", "EN"),
+    ]
+    assert reply.message.content == "a ENE\nEN"
+
+
+def test_a_stop_text_that_is_a_tag_means_the_text_itself() -> None:
+    for stop, message in (
+        ("</think>", Message("assistant", reasoning="hm")),
+        ("<tool_call>", Message("assistant", "hi", "hm")),
+    ):
+        assert with_stops(f"<think>hm</think>hi{CALL}", stop)[1].message == message
+
+
+def test_where_neither_calls_nor_thoughts_can_come_the_engine_stops_by_itself() -> None:
+    template = ChatTemplate.from_source("{% for m in messages %}{{ m.content }}{% endfor %}")
+    engine = ScriptedEngine(["one END two"])
+    request = replace(ASK, tools=(), sampling=Sampling(stop=("END",)))
+    assert asyncio.run(TemplatedChat(engine, template).reply(request)).text == "one "
+    assert engine.requests[0][1].stop == ("END",)
+
+
+def test_no_log_probability_goes_beyond_the_stop_text() -> None:
+    events, reply = with_stops("<think>END</think>one END two", "END", logprobs=0, chunk=4)
+    tokens = [token for event in events if isinstance(event, Logprobs) for token in event.tokens]
+    assert "".join(token.chosen.text for token in tokens) == reply.text == "<think>END</think>one "
+    assert reply.logprobs == tuple(tokens)
+
+
+class Uncounted(ScriptedEngine):
+    """A server without `/tokenize`."""
+
+    async def tokenize(self, text: str) -> list[int]:
+        raise EngineError("it has no /tokenize")
+
+
+def test_an_engine_that_can_t_count_costs_the_usage_and_not_the_reply() -> None:
+    request = replace(ASK, parallel=False)
+    reply = asyncio.run(TemplatedChat(Uncounted([f"{TWO}\nmore"])).reply(request))
+    assert (len(reply.message.tool_calls), reply.usage) == (1, None)
+
+
+@given(
+    replies(),
+    st.lists(st.sampled_from(["\n", "}", "END", "hi", "臺北", '"', "<t", " "]), max_size=3),
+    st.booleans(),
+    st.integers(1, 9),
+)
+def test_the_stream_says_what_the_reply_says_whatever_stops_it(
+    text: str, stops: list[str], parallel: bool, chunk: int
+) -> None:
+    """For any text, cut anywhere: the joined events are the message, and no answer holds a stop
+    text outside of what a broken call left."""
+    change = {"parallel": parallel}
+    events, reply = with_stops(text, *stops, change=change, chunk=chunk)
+    spoken = {"reasoning": "", "content": ""}
+    for event in events:
+        if isinstance(event, Delta):
+            spoken[event.kind] += event.text
+    calls = tuple(event for event in events if isinstance(event, ToolCall))
+    message = reply.message
+    assert message == Message("assistant", spoken["content"], spoken["reasoning"], calls)
+    assert with_stops(text, *stops, change=change, chunk=1000)[1] == reply
+    if not (calls or reply.defects or reply.message.reasoning):
+        assert not any(stop in message.content for stop in stops)
+    if not stops and parallel:
+        assert message == parse_reply(text.partition("<|im_end|>")[0]).message
 
 
 # -- words that spell control tokens ----------------------------------------------------------

@@ -66,10 +66,6 @@ class _State(Enum):
 
 _OPEN_TAGS = re.compile(r"<think>|<tool_call>")
 _THOUGHT_TAGS = re.compile(r"</think>|<tool_call>")
-_SPACE = re.compile(rf"[\s,}}\]]{{0,{SPACE + 1}}}")
-# A quoted key right after a call's start. In a JSON string the quote would end the string, and what
-# follows the string could not be a letter: so here the next call begins, and the string is broken.
-_NEXT_CALL = re.compile(r'<tool_call>[\s\[{]*[\[{]\s*"\w')
 _SPACE = re.compile(rf"\s{{0,{SPACE}}}")
 
 
@@ -323,7 +319,7 @@ class ReplyParser:
         for one in found:
             if isinstance(one, Defect):  # one of a list, beside good ones
                 self._defects.append(one)
-                self._emit("content", one.text)
+                self._emit("content", one.text, broken=True)
             else:
                 call = ToolCall(one.name, one.arguments, self._call_id(len(self._calls)))
                 self._calls.append(call)
@@ -344,7 +340,7 @@ class ReplyParser:
             stop = stop if self._retries >= 0 else len(text)
         raw = self._scan.opening + text[:stop]
         self._defects.append(Defect(problem, raw.lstrip()))
-        self._emit("reasoning" if self._in_thought else "content", raw)
+        self._emit("reasoning" if self._in_thought else "content", raw, broken=True)
         self._queue.extendleft(reversed(_pieces(text[stop:] + self._pending[end:])))
         self._pending = ""
         self._state = _State.REASONING if self._in_thought else _State.CONTENT
@@ -402,12 +398,14 @@ class ReplyParser:
         self._emit(kind, self._pending[:position])
         self._pending = self._pending[position:]
 
-    def _emit(self, kind: Literal["reasoning", "content"], text: str) -> None:
+    def _emit(
+        self, kind: Literal["reasoning", "content"], text: str, *, broken: bool = False
+    ) -> None:
         if text:
             if kind == "content":
                 self._line_empty = _line_is_empty(text, self._line_empty)
             self._parts[kind].append(text)
-            self._events.append(Delta(kind, text))
+            self._events.append(Delta(kind, text, broken))
 
     def _take(self) -> list[Event]:
         events, self._events = self._events, []

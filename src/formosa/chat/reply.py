@@ -9,10 +9,11 @@ from formosa.chat.message import Message, ToolCall
 
 
 class Delta(NamedTuple):
-    """A piece of reasoning or content."""
+    """A piece of reasoning or content. `broken`: the text of a call that could not be read."""
 
     kind: Literal["reasoning", "content"]
     text: str
+    broken: bool = False
 
 
 class Defect(NamedTuple):

@@ -5,7 +5,8 @@ whatever the engine, the same text gives the same message.
 
 What must come is forced by a grammar over the text itself, thoughts included: a call where one is
 required, JSON where a schema was given. What may only come (`auto`) is left to the model. Words of
-the conversation that spell a control token stay words: the prompt is cut inside them.
+the conversation that spell a control token stay words: the prompt is cut inside them. A client's
+stop texts end an answer, never a call or a thought (`answer_stops.py`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from dataclasses import replace
 from typing import Literal
 
 from formosa.chat.grammar import reply_grammar
-from formosa.chat.message import Tool, ToolCall
+from formosa.chat.message import Tool
 from formosa.chat.parser import ReplyParser
 from formosa.chat.tags import END_CALL, END_THINK
 from formosa.chat.template import ChatTemplate, opens_reasoning
+from formosa.engines.answer_stops import HandedOn, spells_tag
+from formosa.engines.logprobs import Ledger
 from formosa.engines.protocol import (
     ChatEvent,
     ChatReply,
@@ -110,54 +113,68 @@ class TemplatedChat:
         prompt = self.prompt(request)
         grammar = await self._grammar(request, prompt)
         forced = forces_call(request)
-        stops = () if self.template.stop == "" else (self.template.stop,)
-        # Nothing but calls can come when they are forced: a stop text inside one would break it.
-        stops = () if forced else (*request.sampling.stop, *stops)
+        stops, own = self._stops(request, prompt)
         sampling = replace(request.sampling, grammar=grammar, stop=stops)
         end = _end(prompt)
         parser = ReplyParser(reasoning_open=opens_reasoning(end), calls=bool(_shown(request)))
         one_only = not request.parallel and not forced  # a grammar sees to it otherwise
+        handed = HandedOn(own, one_call=one_only)
+        slowly = bool(own) or one_only  # so that the text can end at any character
         written: list[str] = []
         tokens: list[Logprob] = []
         finish: FinishReason | None = None
         usage = None
-        called = False
         rest = _AfterCall()
         async with aclosing(self._generate(prompt, sampling, request)) as pieces:
             async for piece in pieces:
-                for chunk in piece.text if one_only else (piece.text,):
+                for chunk in piece.text if slowly else (piece.text,):
                     written.append(chunk)
-                    for event in parser.feed(chunk):
-                        if not (called and one_only):
-                            yield event
-                        called = called or isinstance(event, ToolCall)
-                    if called and one_only and rest.ends(chunk):
+                    for event in handed.feed(parser.feed(chunk)):
+                        yield event
+                    if handed.stop is not None:
+                        break
+                    if handed.calls and one_only and rest.ends(chunk):
                         break
                 if piece.logprobs:
                     tokens.extend(piece.logprobs)
-                    yield Logprobs(piece.logprobs)
+                    if not slowly:  # it is not known yet which of them the text will reach
+                        yield Logprobs(piece.logprobs)
                 if piece.finish:
                     finish, usage = piece.finish, piece.usage
-                elif rest.ended:  # the model need not write what nobody wants
-                    finish = "stop"
+                if rest.ended or handed.stop is not None:
+                    finish = "stop"  # the model need not write what nobody wants
                     break
         if finish is None:
             raise EngineError(f"{self.info.name} stopped without saying why.")
         text = "".join(written)
-        usage = usage or await self._count(prompt, text)
-        for event in parser.flush():
-            if not (called and one_only):
+        if handed.stop is None:
+            for event in (*handed.feed(parser.flush()), *handed.flush()):
                 yield event
-            called = called or isinstance(event, ToolCall)
-        reply = parser.reply()
-        message = reply.message
-        if one_only:
-            message = replace(message, tool_calls=message.tool_calls[:1])
+        else:
+            text = text[: text.rfind(handed.stop)]
+        if slowly and tokens:
+            tokens = list(Ledger().feed(tokens, text))
+            yield Logprobs(tuple(tokens))
+        usage = usage or await self._count(prompt, text)
+        message, defects = handed.message(), parser.reply().defects
         if finish == "stop" and message.tool_calls:
             finish = "tool_calls"
         if forced and finish == "stop":
             raise EngineError(f"{self.info.name} wrote no call, although one was forced.")
-        yield Finished(ChatReply(message, finish, usage, text, reply.defects, tuple(tokens)))
+        yield Finished(ChatReply(message, finish, usage, text, defects, tuple(tokens)))
+
+    def _stops(
+        self, request: ChatRequest, prompt: Prompt
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The stop texts that the engine looks for in all it writes, and those of the answer."""
+        if forces_call(request):  # nothing but calls can come: a stop text would break one
+            return (), ()
+        theirs = () if self.template.stop == "" else (self.template.stop,)
+        asked = request.sampling.stop
+        if not _shown(request) and self._reasoning(prompt) == "none":
+            return (*asked, *theirs), ()
+        plain = tuple(stop for stop in asked if not spells_tag(stop))
+        return (*(stop for stop in asked if stop not in plain), *theirs), plain
 
     async def _generate(
         self, prompt: Prompt, sampling: Sampling, request: ChatRequest
@@ -174,9 +191,13 @@ class TemplatedChat:
             problem = error.message.removeprefix("grammar: ")
             raise UnsupportedError(name, problem, error.hint) from error
 
-    async def _count(self, prompt: Prompt, text: str) -> Usage:
+    async def _count(self, prompt: Prompt, text: str) -> Usage | None:
+        """Where the engine was left before it said; None if it has no way to count."""
         pieces = (prompt,) if isinstance(prompt, str) else prompt
-        lengths = [len(await self.engine.tokenize(piece)) for piece in (*pieces, text)]
+        try:
+            lengths = [len(await self.engine.tokenize(piece)) for piece in (*pieces, text)]
+        except EngineError:
+            return None
         return Usage(sum(lengths[:-1]), lengths[-1])
 
     async def reply(self, request: ChatRequest) -> ChatReply:

@@ -24,8 +24,8 @@ class Consent:
             return True
         # All of the arguments, on one line: what is agreed to must be what runs.
         shown = visible(f"{call.name}({json_text(call.values())})")
-        self._out.say(f"? run {shown}\n  y = yes, n = no, a = always run {visible(call.name)}")
-        answer = _answer()
+        question = f"? run {shown}\n  y = yes, n = no, a = always run {visible(call.name)}"
+        answer = self._answer(question)
         if answer is None:
             await asyncio.sleep(0)  # here the cancellation arrives
             return False
@@ -34,20 +34,24 @@ class Consent:
             self._always.add(call.name)
         return word in ("y", "yes", "a", "always")
 
+    def _answer(self, question: str) -> str | None:
+        """The next line; "" at the end of input. None for Ctrl-C, which has then cancelled the turn.
 
-def _answer() -> str | None:
-    """The next line; "" at the end of input. None for Ctrl-C, which has then cancelled the turn.
-
-    asyncio's own handler would only note the Ctrl-C and let `input` wait on.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return input()
-    except EOFError:
-        return ""
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGINT, before)
-    signal.raise_signal(signal.SIGINT)
-    return None
+        asyncio's own handler would only note the Ctrl-C and let `input` wait on. So ours is there
+        before the question is, and one that came still earlier is looked for.
+        """
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                return None
+            self._out.say(question)
+            return input()
+        except EOFError:
+            return ""
+        except KeyboardInterrupt:
+            pass
+        finally:
+            signal.signal(signal.SIGINT, before)
+        signal.raise_signal(signal.SIGINT)
+        return None

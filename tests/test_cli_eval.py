@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from formosa.cli.main import cli
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import DataError, EngineError, LogError, UserError
-from formosa.evals import lanes
+from formosa.evals import lanes, registry
 from formosa.results.log import read_log
 from formosa.results.log_writer import LogWriter
 from formosa.results.metrics import summary
@@ -431,3 +433,54 @@ def test_replies_that_mostly_could_not_be_read_are_a_warning(
     assert "--scorer box --outcome unparsed" in result.stderr
     log = tmp_path / "bad" / "tiny-model-mini-zh-tw.jsonl"
     assert "could not be read" in done("view", log).stderr
+
+
+def test_a_log_s_questions_are_asked_and_scored_again_at_its_own_revision(
+    tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data set may have new commits since the run began; the log names the one it is of."""
+    chosen, asked = "a" * 40, list[str | None]()
+
+    def load(name: str, *, data_dir: Path | None, revision: str | None, say: object) -> Any:
+        asked.append(revision)
+        return dataclasses.replace(arithmetic(4), revision=revision or "b" * 40)
+
+    module = ModuleType("invented")
+    vars(module).update(TASKS={"sums": "invented"}, load=load)
+    monkeypatch.setitem(sys.modules, "invented", module)
+    monkeypatch.setattr("formosa.evals.registry.MODULES", ("invented",))
+    opened.answer = lambda prompt: "7"
+    done("run", "sums", "--model", "t", "--out", tmp_path, "--revision", chosen)
+    log = tmp_path / "tiny-model-sums.jsonl"
+    lines = log.read_text("utf-8").splitlines(keepends=True)
+    log.write_text("".join(lines[:3]), encoding="utf-8")
+
+    assert done("retry", log).return_value == 0
+    assert read_log(log).finished
+    assert done("score", log).return_value == 0
+    assert read_log(tmp_path / "tiny-model-sums-rescored.jsonl").start["task"]["revision"] == chosen
+    done("export", log, "--to", "inspect", "--questions")
+    assert asked == [chosen] * 4
+
+    registry.load_logged(read_log(log).start["task"], data_dir=tmp_path)
+    assert asked[-1] is None  # files of one's own have no revision
+    done("run", "sums", "--model", "t", "--out", tmp_path / "new")
+    assert asked[-1] is None
+    assert registry.load_logged({"name": "sums", "revision": "sha256:12"}).revision == "b" * 40
+
+
+def test_the_key_in_the_environment_is_that_of_a_run_and_of_its_retry(
+    tmp_path: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The help of both names one variable."""
+    monkeypatch.setenv("FORMOSA_EVAL_RUN_API_KEY", "s3cret")
+    url = "http://127.0.0.1:8000/v1"
+    done("run", "mini-zh-tw", "--base-url", url, "--limit", 2, "--out", tmp_path)
+    assert opened.asked[-1]["api_key"] == "s3cret"
+    log = tmp_path / "tiny-model-mini-zh-tw.jsonl"
+    lines = log.read_text("utf-8").splitlines(keepends=True)
+    log.write_text("".join(lines[:2]), encoding="utf-8")
+    assert done("retry", log, "--base-url", url).return_value == 0
+    assert opened.asked[-1]["api_key"] == "s3cret"
+    assert "s3cret" not in log.read_text("utf-8")
+    assert "FORMOSA_EVAL_RUN_API_KEY" in formosa("retry", "--help").stdout

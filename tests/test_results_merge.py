@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evals_arithmetic import scored, start
-from formosa.errors import LogError
+from formosa.errors import LogError, UserError
 from formosa.results.log import EvalLog, read_log
 from formosa.results.log_writer import LogWriter
 from formosa.results.merge import (
@@ -140,3 +143,87 @@ def test_merged_records_are_those_of_the_shards_to_the_byte(tmp_path: Path, whol
     lines = merged.path.read_text("utf-8").splitlines()
     assert [json.loads(line) for line in lines[1:-1]] == list(whole.samples)
     assert set(lines[1:-1]) <= set(whole.path.read_text("utf-8").splitlines())
+
+
+# -- shards ---------------------------------------------------------------------------------------
+
+SHARDS = {1: ["q0", "q3"], 2: ["q1"], 3: ["q2"]}
+ORDERS = [order for size in (1, 2, 3) for order in itertools.permutations(SHARDS, size)]
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> dict[int, EvalLog]:
+    made = {}
+    for number, ids in SHARDS.items():
+        plan = {
+            **start(samples=4, repeats=2)["plan"],
+            "shard": {"number": number, "of": 3, "samples": len(ids)},
+        }
+        records = [answered(key) for key in KEYS if key[0] in ids]
+        made[number] = write(tmp_path / f"{number}of3.jsonl", records, plan=plan)
+    return made
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+def test_any_shards_in_any_order_are_merged_and_just_the_missing_ones_named(
+    tmp_path: Path, whole: EvalLog, shards: dict[int, EvalLog], order: tuple[int, ...]
+) -> None:
+    path, said = tmp_path / "merged.jsonl", list[str]()
+    merged = merge([shards[n] for n in order], path, said.append)
+    absent = [n for n in SHARDS if n not in order]
+    assert merged.finished == (not absent)
+    if absent:
+        word = "shard" if len(absent) == 1 else "shards"
+        missing = sum(2 * len(SHARDS[n]) for n in absent)
+        assert said == [
+            f"{word} {', '.join(map(str, absent))} of 3 not given",
+            f"{missing} of 8 answers are missing",
+        ]
+    for number in absent:  # one after another, as they come in
+        said.clear()
+        merged = merge([shards[number]], path, said.append)
+    if absent:
+        assert said == []  # the last one makes it whole: nothing is missing
+    assert result_sha256(merged) == result_sha256(whole)
+
+
+def test_shards_that_came_before_are_not_called_missing_for_certain(
+    tmp_path: Path, shards: dict[int, EvalLog]
+) -> None:
+    """Which shards a merged log holds is not written in it."""
+    path, said = tmp_path / "merged.jsonl", list[str]()
+    merge([shards[1]], path, lambda line: None)
+    merge([shards[2]], path, said.append)
+    assert said == [
+        f"shards 1, 3 of 3 not given (but {path} may hold answers of theirs)",
+        "2 of 8 answers are missing",
+    ]
+
+
+def test_a_file_that_is_no_log_is_not_written_over(tmp_path: Path, whole: EvalLog) -> None:
+    """`eval merge data.jsonl shard…`: a slip of the finger must not cost the data."""
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"question": "mine"}\n')
+    with pytest.raises(LogError, match="is not an evaluation log"):
+        merge([whole], path, lambda line: None)
+    assert path.read_text() == '{"question": "mine"}\n'
+
+
+def test_a_merge_into_one_of_the_logs_keeps_its_answers(
+    tmp_path: Path, whole: EvalLog, shards: dict[int, EvalLog]
+) -> None:
+    merged = merge([shards[1], shards[2], shards[3]], shards[1].path, lambda line: None)
+    assert result_sha256(merged) == result_sha256(whole)
+    assert "shard" not in merged.start["plan"]
+
+
+def test_a_merge_onto_a_full_disk_leaves_the_shards_and_no_half_log(
+    tmp_path: Path, whole: EvalLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match="disk is full"):
+        merge([whole], tmp_path / "merged.jsonl", lambda line: None)
+    assert [p.name for p in tmp_path.iterdir()] == ["whole.jsonl"]

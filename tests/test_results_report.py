@@ -8,7 +8,7 @@ import pytest
 
 from evals_arithmetic import scored, start
 from formosa.errors import LogError
-from formosa.results.log import EvalLog
+from formosa.results.log import EvalLog, read_log
 from formosa.results.log_writer import LogWriter
 from formosa.results.metrics import Difference
 from formosa.results.report import (
@@ -99,3 +99,23 @@ def test_logs_below_a_folder_are_listed_and_damaged_ones_told(tmp_path: Path) ->
     ]
     assert rows[0]["state"] == "interrupted"
     assert "damaged" in problems[0].message
+
+
+def test_a_log_without_answers_is_listed_without_a_score(tmp_path: Path) -> None:
+    """A run that has just begun, or was stopped before its first answer."""
+    LogWriter(tmp_path / "begun.jsonl", start()).close()
+    rows, problems = log_rows(tmp_path)
+    assert problems == []
+    assert (rows[0]["% correct"], rows[0]["answers"], rows[0]["state"]) == (
+        None, "0/2", "interrupted",
+    )  # fmt: skip
+
+
+def test_of_several_scorers_a_list_shows_the_main_one(tmp_path: Path) -> None:
+    record = scored("a", "wrong")
+    record["scores"]["odd"] = {**record["scores"]["exact"], "outcome": "correct"}
+    with LogWriter(tmp_path / "x.jsonl", start(scorers=("odd", "exact"))) as writer:
+        writer.append(record)
+    ((row,), _) = log_rows(tmp_path)
+    assert (row["scorer"], row["% correct"]) == ("odd", "100.0")
+    assert [row["scorer"] for row in score_rows(read_log(tmp_path / "x.jsonl"))] == ["odd", "exact"]

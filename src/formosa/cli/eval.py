@@ -25,7 +25,7 @@ from formosa.cli.output import Output, command_output, visible
 from formosa.engines.protocol import ChatModel, ChatRequest, Sampling
 from formosa.engines.templated import TemplatedChat
 from formosa.evals.plan import Plan, Shard, make_plan
-from formosa.evals.registry import load_task
+from formosa.evals.registry import load_logged, load_task
 from formosa.evals.run import Progress, run_task
 from formosa.evals.task import Task
 from formosa.results import report
@@ -187,7 +187,8 @@ def retry(
         formosa eval retry logs/smollm2-135m-mini-zh-tw.jsonl
         formosa eval retry logs/f1-bfcl-simple.jsonl --base-url http://127.0.0.1:8001/v1
 
-    The task, the plan and the model are those of the log. Answers that are there stay.
+    The task, the revision of its data, the plan and the model are those of the log. Answers that
+    are there stay.
     """
     log = read_log(path)
     missing = log.planned - len(log.samples)
@@ -195,7 +196,7 @@ def retry(
     if not missing and not log.failures:
         return finish(out, [log])
     plan, asked = log.start["plan"], log.start["request"]
-    task = load_task(log.start["task"]["name"], data_dir=data_dir, say=out.say)
+    task = load_logged(log.start["task"], data_dir=data_dir, say=out.say)
     shard = plan.get("shard")
     how: dict[str, Any] = {
         "repeats": plan["repeats"],

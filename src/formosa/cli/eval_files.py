@@ -9,7 +9,7 @@ import click
 
 from formosa.cli.output import Output, command_output
 from formosa.errors import UserError
-from formosa.evals.registry import load_task
+from formosa.evals.registry import load_logged, load_task
 from formosa.evals.score import plan_of, score_outputs
 from formosa.evals.score import rescore as rescore_log
 from formosa.results import report
@@ -94,7 +94,10 @@ def rescore(
         )
     for path in logs:
         log = read_log(path)
-        task = load_task(name or log.start["task"]["name"], data_dir=data_dir, say=out.say)
+        if name:
+            task = load_task(name, data_dir=data_dir, say=out.say)
+        else:
+            task = load_logged(log.start["task"], data_dir=data_dir, say=out.say)
         made.append(rescore_log(log, task, target or path.with_name(f"{path.stem}-rescored.jsonl")))
     for log in made:
         _show(out, log)
@@ -139,7 +142,7 @@ def export(
 
 def _questions(out: Output, log: EvalLog, data_dir: Path | None) -> Questions:
     """The messages of a question as it was asked."""
-    task = load_task(log.start["task"]["name"], data_dir=data_dir, say=out.say)
+    task = load_logged(log.start["task"], data_dir=data_dir, say=out.say)
     plan = plan_of(log, task)
     samples = {sample.id: sample for sample in plan.samples}
 

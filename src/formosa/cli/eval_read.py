@@ -12,12 +12,13 @@ from typing import Any
 
 import click
 
+from formosa.cli.eval_several import figures, show_without_known_bad, view_several
 from formosa.cli.output import Output, columns, command_output, visible
 from formosa.errors import UserError
-from formosa.evals.registry import TASKS, aggregates
+from formosa.evals.registry import TASKS
 from formosa.results import report
 from formosa.results.log import OUTCOMES, EvalLog, read_log
-from formosa.results.metrics import Score, outcomes, paired_difference, score
+from formosa.results.metrics import outcomes, paired_difference
 
 LONGEST = 600  # characters of a reply in `view`
 UNREAD = 0.2  # share of replies, above which it is said that they could not be read
@@ -94,11 +95,12 @@ def view(
         formosa eval view logs/f1-bfcl-*.jsonl
 
     With several logs of one model: no samples, but the figures over several tasks, such as BFCL's
-    ast_mean. Intervals are clustered by question.
+    ast_mean. Where questions are known that nobody can get right, all figures stand there a second
+    time without them. Intervals are clustered by question.
     """
     logs = [read_log(path) for path in paths]
     if len(logs) > 1:
-        _view_several(out, logs)
+        view_several(out, logs)
         return
     (log,) = logs
     scorer = scorer or log.scorers[0]
@@ -106,7 +108,7 @@ def view(
         raise UserError(f"{log.path} has no scorer {scorer}.", f"one of {', '.join(log.scorers)}")
     samples = list(itertools.islice(report.not_correct(log, scorer, outcome), shown))
     if out.json_mode:
-        out.data({**report.figures(log), "samples": samples})
+        out.data({**figures(log), "samples": samples})
         return
     start = log.start
     state = "finished" if log.finished else "interrupted; run the same command again to continue"
@@ -119,6 +121,7 @@ def view(
     if not log.samples:
         return
     out.table(report.score_rows(log))
+    show_without_known_bad(out, log)
     say_if_unread(out, log)
     _say_twinkle(out, log)
     out.table([report.effort_row(log)])
@@ -130,42 +133,6 @@ def view(
     left = (counts[outcome] if outcome else sum(counts.values()) - counts["correct"]) - len(samples)
     if left:
         out.say(f"\n{left} more: --samples {left + len(samples)}")
-
-
-def _view_several(out: Output, logs: list[EvalLog]) -> None:
-    made = _aggregates(logs)
-    if out.json_mode:
-        out.data({"logs": [report.figures(log) for log in logs], "aggregates": made})
-        return
-    rows = [
-        {"task": log.start["task"]["name"], **row, "state": "" if log.finished else "interrupted"}
-        for log in logs
-        if log.samples
-        for row in report.score_rows(log)
-    ]
-    out.table(rows)
-    shown = [
-        {"model": model, "scorer": scorer, "figure": name, "%": report.percent(value)}
-        for model, scorers in made.items()
-        for scorer, figures in scorers.items()
-        for name, value in figures.items()
-    ]
-    if shown:
-        out.table(shown, title="\nover several tasks")
-
-
-def _aggregates(logs: list[EvalLog]) -> dict[str, dict[str, dict[str, float]]]:
-    """Model → scorer → figure → share of 1; finished logs only."""
-    scores: dict[str, dict[str, dict[str, Score]]] = {}
-    for log in logs:
-        if log.finished:
-            model = scores.setdefault(str(log.start["model"]["name"]), {})
-            for name in log.scorers:
-                model.setdefault(name, {})[log.start["task"]["name"]] = score(log, name)
-    return {
-        model: {name: made for name, tasks in scorers.items() if (made := aggregates(tasks))}
-        for model, scorers in scores.items()
-    }
 
 
 def say_if_unread(out: Output, log: EvalLog) -> None:

@@ -125,7 +125,10 @@ _OPTIONS = (
         help="Ask a server with the OpenAI API instead; several share the questions.",
     ),
     click.option(
-        "--api-key", metavar="KEY", help="For --base-url; better as FORMOSA_EVAL_RUN_API_KEY."
+        "--api-key",
+        metavar="KEY",
+        envvar="FORMOSA_EVAL_RUN_API_KEY",  # of `retry`, too: it is the same key
+        help="For --base-url; better as FORMOSA_EVAL_RUN_API_KEY.",
     ),
     click.option(
         "--template",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -31,7 +32,8 @@ MODULES = (
 
 AGGREGATES = ("formosa.evals.bfcl.aggregates",)
 """Modules with `aggregates(scores: Mapping[str, Score]) -> dict[str, float]`: named figures over
-several tasks of one model and one scorer."""
+several tasks of one model and one scorer; and with `known_bad(task: str) -> frozenset[str]`: ids of
+items that no model can get right."""
 
 DEFAULT = (
     "mini-zh-tw",
@@ -42,6 +44,9 @@ DEFAULT = (
     "bfcl-irrelevance",
 )
 """What a recipe asks that names no tasks: small, and without a download from a hub."""
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class _Tasks(Mapping[str, str]):
@@ -101,6 +106,31 @@ def load_task(
     )
 
 
+def load_logged(
+    task: Mapping[str, Any],
+    *,
+    data_dir: Path | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Task[Any]:
+    """The task of a log, with the data that the log was made from.
+
+    Where these are a commit of a hub, it is that commit: the data set may have newer ones by now,
+    and a run is continued with the questions it began with.
+
+    Args:
+        task: what the log says of it (`start["task"]`).
+        data_dir: as for `load_task`.
+        say: likewise.
+
+    Raises:
+        DataError, ModelError: as `load_task`.
+    """
+    name, revision = str(task["name"]), str(task.get("revision"))
+    if data_dir is None and _COMMIT.fullmatch(revision):
+        return load_task(name, revision=revision, say=say)
+    return load_task(name, data_dir=data_dir, say=say)
+
+
 def aggregates(scores: Mapping[str, Score]) -> dict[str, float]:
     """Every named figure that the scores of these tasks allow; shares of 1.
 
@@ -110,6 +140,14 @@ def aggregates(scores: Mapping[str, Score]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name in AGGREGATES:
         found.update(importlib.import_module(name).aggregates(scores))
+    return found
+
+
+def known_bad(task: str) -> frozenset[str]:
+    """Ids of the task's items that no model can get right; empty where none are known."""
+    found: frozenset[str] = frozenset()
+    for name in AGGREGATES:
+        found |= importlib.import_module(name).known_bad(task)
     return found
 
 

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -133,6 +133,13 @@ class EvalLog:
         if isinstance(self.samples, Stored):
             return self.samples.briefs
         return [brief(sample, self.scorers) for sample in self.samples]
+
+    def without(self, ids: Collection[str]) -> EvalLog:
+        """The log as if these questions had not been asked: for figures, not for writing."""
+        kept = [i for i, short in enumerate(self.briefs) if short.id not in ids]
+        if isinstance(self.samples, Stored):
+            return replace(self, samples=Stored(self.path, [self.briefs[i] for i in kept]))
+        return replace(self, samples=[self.samples[i] for i in kept])
 
     def failed(self) -> list[Record]:
         """The samples that never got an answer."""

@@ -59,10 +59,10 @@ def merge(logs: Sequence[EvalLog], path: Path, say: Callable[[str], None]) -> Ev
             log, index = places[key]
             file.write(json_line(log.samples[index]))
     merged = read_log(path)
-    for problem in _gaps(logs):
-        say(problem)
     missing = merged.planned - len(merged.samples)
     if missing:
+        for problem in _gaps(logs):
+            say(problem)
         say(f"{missing} of {merged.planned} answers are missing")
         return merged
     with path.open("ab") as out:
@@ -106,11 +106,13 @@ def _gaps(logs: Sequence[EvalLog]) -> Iterator[str]:
     """One sentence for each shard that is missing or unfinished."""
     shards = [log.start["plan"].get("shard") for log in logs]
     sizes = {shard["of"] for shard in shards if shard}
+    unsharded = [str(log.path) for log, shard in zip(logs, shards, strict=True) if not shard]
+    but = f" (but {', '.join(unsharded)} may hold answers of theirs)" if unsharded else ""
     for size in sorted(sizes):
         there = {shard["number"] for shard in shards if shard and shard["of"] == size}
         if absent := [str(n) for n in range(1, size + 1) if n not in there]:
             word = "shard" if len(absent) == 1 else "shards"
-            yield f"{word} {', '.join(absent)} of {size} not given"
+            yield f"{word} {', '.join(absent)} of {size} not given{but}"
     for log, shard in zip(logs, shards, strict=True):
         if shard and len(log.samples) < log.planned:
             yield (

@@ -34,6 +34,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from formosa.errors import DataError
+from formosa.evals.bfcl import lenient, zhtw
 from formosa.evals.bfcl.task import TASKS, parsed
 from formosa.results.metrics import Score
 
@@ -92,6 +93,16 @@ def aggregates(scores: Mapping[str, Score]) -> dict[str, float]:
         for one in figures(known)
         if one.value is not None
     }
+
+
+def known_bad(task: str) -> frozenset[str]:
+    """Ids of the task's items that nobody can get right, or that only a wrong answer gets right.
+
+    English and Chinese items have the same ids, but not the same faults. Empty for other tasks.
+    """
+    if task not in TASKS:
+        return frozenset()
+    return zhtw.KNOWN_BAD if parsed(task).chinese else lenient.KNOWN_BAD
 
 
 def figures(counts: Counts, executed: Counts | None = None) -> tuple[Aggregate, ...]:

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from formosa.engines.pool import EnginePool
 from formosa.engines.protocol import Piece, Prompt, Sampling, TextEngine
@@ -106,6 +108,81 @@ def test_a_busy_engine_hands_over_too() -> None:
 
     pool = EnginePool([ScriptedEngine(full), Flaky("b")])
     assert asyncio.run(say(pool)) == "b says this"
+
+
+def test_a_busy_engine_is_left_out_as_long_as_it_says_and_no_longer() -> None:
+    clock = Clock()
+    busy = True
+
+    def answer(_: str) -> str:
+        if busy:
+            raise BusyError("full", 3)
+        return "again"
+
+    asked, other = ScriptedEngine(answer), Flaky("b")
+    pool = EnginePool([asked, other], rest=30, clock=clock)
+    assert asyncio.run(say(pool)) == "b says this"
+    busy = False
+    clock.now = 2.0
+    assert asyncio.run(say(pool)) == "b says this"
+    clock.now, other.broken = 3.0, True
+    assert asyncio.run(say(pool)) == "again"
+
+
+def test_what_the_engines_share_is_asked_of_one_that_answers() -> None:
+    """Else every forced call would fail while the first machine is away."""
+
+    class Away(Flaky):
+        async def tag_tokens(self) -> frozenset[str]:
+            raise EngineError("away")
+
+    assert asyncio.run(EnginePool([Away("a"), Flaky("b")]).tag_tokens()) == {"<think>"}
+    with pytest.raises(EngineError, match="away"):
+        asyncio.run(EnginePool([Away("a"), Away("b")]).tag_tokens())
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=4),
+    st.lists(st.sampled_from(["ask", "leave", "toggle", "wait"]), max_size=12),
+)
+def test_whatever_breaks_a_reply_is_one_engine_s_whole_words_or_an_error(
+    state: list[tuple[bool, int]], steps: list[str]
+) -> None:
+    """No reply is put together from two engines, nobody is asked twice for one reply, and none
+    stays marked as busy."""
+    clock = Clock()
+    members = [Flaky(str(i), after=n, broken=broken) for i, (broken, n) in enumerate(state)]
+    pool = EnginePool(members, rest=5, clock=clock)
+
+    async def ask(enough: int | None) -> None:
+        before = [member.asked for member in members]
+        text = ""
+        try:
+            async with aclosing(pool.generate("hi", GREEDY)) as pieces:
+                async for piece in pieces:
+                    text += piece.text
+                    if enough is not None and len(text) >= enough:
+                        break
+                else:
+                    assert text in {f"{member.info.name} says this" for member in members}
+        except EngineError:
+            begun = any(member.broken and member.after for member in members)
+            assert begun or all(member.broken for member in members)
+        assert all(
+            new - old <= 1 for old, new in zip(before, [m.asked for m in members], strict=True)
+        )
+        assert not any(member.running for member in members)
+        assert not any(member.outstanding for member in pool._members)
+
+    for i, step in enumerate(steps):
+        if step == "toggle":
+            member = members[i % len(members)]
+            member.broken = not member.broken
+        elif step == "wait":
+            clock.now += 3
+        else:
+            asyncio.run(ask(2 if step == "leave" else None))
 
 
 def test_what_was_said_can_not_be_taken_back() -> None:

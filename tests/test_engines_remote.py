@@ -609,6 +609,63 @@ def test_prompts_go_as_text_to_servers_without_a_tokenizer() -> None:
         asyncio.run(engine.tokenize("x"))
 
 
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("llamacpp", {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repeat_penalty": 1.0}),
+        ("vllm", {"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}),
+        ("formosa", {}),
+        ("library", {}),
+    ],
+)
+def test_what_was_not_asked_for_is_not_left_to_the_defaults_of_a_server(
+    kind: str, wanted: dict[str, Any]
+) -> None:
+    """llama.cpp's cut the choice to 40 tokens, vLLM's are those of a file beside the model."""
+    seen: list[Any] = []
+    names = {"top_k", "top_p", "min_p", "repeat_penalty", "repetition_penalty"}
+    engine = text(asked_of(kind, lambda _: sse(piece_of("a", "stop")), seen))
+    continued(engine, Sampling(temperature=0.7, max_tokens=2))
+    assert {name: seen[0][name] for name in names & seen[0].keys()} == wanted
+    if wanted:
+        continued(engine, Sampling(temperature=0.7, max_tokens=2, top_k=3, top_p=0.5))
+        assert (seen[1]["top_k"], seen[1]["top_p"], seen[1]["min_p"]) == (3, 0.5, 0.0)
+
+
+@pytest.mark.parametrize("status", [404, 403, 200], ids=["none", "not for us", "a page"])
+def test_a_server_without_the_routes_beside_the_api_is_used_without_them(status: int) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/completions":
+            return sse(piece_of("a", "stop"))
+        return httpx2.Response(status, text="<html>")
+
+    assert continued(text(answer), Sampling(max_tokens=2))[0] == Piece("a")
+
+
+@pytest.mark.parametrize("route", ["/tokenize", "/v1/models"])
+def test_a_server_that_is_down_is_not_taken_for_one_without_a_route(route: str) -> None:
+    """It would be asked in a worse way for ever: prompts as text, grammars refused."""
+    down = True
+    seen: list[Any] = []
+    up = asked_of("vllm", lambda _: sse(piece_of("a", "stop")), seen)
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == route and down:
+            raise httpx2.ConnectError("refused")
+        if request.url.path == "/tokenize":
+            return httpx2.Response(200, json={"tokens": [1, 2]})
+        return up(request)
+
+    engine = text(answer)
+    sampling = Sampling(max_tokens=2, grammar="start: x")
+    with pytest.raises(EngineError, match="can't be reached"):
+        continued(engine, sampling)
+    down = False
+    continued(engine, sampling)
+    assert seen[0]["prompt"] == [1, 2]
+    assert seen[0]["structured_outputs"] == {"grammar": "start: x"}
+
+
 def test_without_max_tokens_the_rest_of_the_context_is_asked_for() -> None:
     """Servers stop after 16 tokens where nothing is said."""
     answer = completions(piece_of("a", "stop"), models=[{"id": "m", "max_model_len": 100}])
@@ -705,6 +762,8 @@ def test_pieces_are_tokenised_one_by_one() -> None:
     asked: list[str] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/models":
+            return httpx2.Response(404)
         body = json.loads(request.content)
         if request.url.path == "/tokenize":
             asked.append(body["prompt"])

@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from formosa.engines.endpoint import BUSY, Endpoint
+from formosa.engines.endpoint import BUSY, NOT_THERE, Endpoint, NotThereError
 from formosa.engines.http import error_from, json_object
 from formosa.engines.protocol import ModelInfo
 from formosa.engines.remote_chat import RemoteChat
@@ -111,7 +111,10 @@ class _OneTry(Endpoint):
         text = answer.body.decode(errors="replace")
         if answer.status == 200:
             return json_object(text, who=self.who)  # which says what is wrong with it
-        raise self._refusal(answer, text)
+        refusal = self._refusal(answer, text)
+        if sent is None and answer.status in NOT_THERE and type(refusal) is EngineError:
+            raise NotThereError(refusal.message, refusal.hint)
+        raise refusal
 
     def _refusal(self, answer: Answer, text: str) -> FormosaError:
         if self._key:

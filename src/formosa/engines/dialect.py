@@ -14,6 +14,8 @@ from formosa.engines.protocol import Sampling
 from formosa.errors import UnsupportedError
 
 GRAMMAR = "%llguidance {}\n"  # how llama.cpp tells our grammars from its own
+# llama.cpp's samplers in the usual order (transformers, vLLM): temperature first, then the cuts.
+SAMPLERS = ["penalties", "temperature", "top_k", "top_p", "min_p"]
 PROBE = "\u2603"  # a snowman: no model begins a reply with one unless it has to
 PROBE_TOKENS = 4  # a character may be several tokens
 _START = re.compile(r"^start\s*:", re.MULTILINE)
@@ -52,6 +54,27 @@ def sampling_fields(sampling: Sampling, server: Server, *, who: str) -> dict[str
             if theirs:
                 body["repeat_last_n"] = -1
     return body
+
+
+def neutral_fields(server: Server) -> dict[str, Any]:
+    """What "nothing was asked for" is to a server with defaults of its own.
+
+    llama.cpp cuts where nothing is said (top_k 40, top_p 0.95, min_p 0.05) and has temperature
+    last; vLLM takes what a model folder's generation_config.json says, penalties included.
+    """
+    if server.kind == "llama.cpp":
+        return {
+            "samplers": SAMPLERS,
+            "top_k": 0,
+            "top_p": 1.0,
+            "min_p": 0.0,
+            "repeat_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+        }
+    if server.kind == "vllm":
+        return {"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+    return {}
 
 
 def grammar_fields(grammar: str, server: Server, *, who: str) -> dict[str, Any]:

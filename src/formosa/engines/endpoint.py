@@ -22,7 +22,7 @@ import stamina
 
 from formosa.engines.http import LoopClients, error_from, json_object
 from formosa.engines.protocol import ModelInfo
-from formosa.errors import BusyError, ContextError, EngineError, FormosaError, UserError
+from formosa.errors import BusyError, ContextError, EngineError, UserError
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0  # seconds; a server that asks for more is not waited for
@@ -30,9 +30,14 @@ AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 BUSY = frozenset({429, 503})
+NOT_THERE = frozenset({400, 401, 403, 404, 405, 422, 501})
 
 Kind = Literal["vllm", "llama.cpp", "formosa", "unknown"]
 _OWNERS: dict[Any, Kind] = {"vllm": "vllm", "llamacpp": "llama.cpp", "formosa": "formosa"}
+
+
+class NotThereError(EngineError):
+    """The server answered, and has no such route, or not for us, or one of another kind."""
 
 
 class Server(NamedTuple):
@@ -122,6 +127,8 @@ class Endpoint:
             text = (await response.aread()).decode(errors="replace")
             await response.aclose()
             refusal = error_from(text, who=self.who, status=response.status_code)
+            if response.status_code in NOT_THERE and type(refusal) is EngineError:
+                refusal = NotThereError(refusal.message, refusal.hint)
             if response.status_code in BUSY and not isinstance(refusal, ContextError):
                 raise BusyError(refusal.message, _seconds(response))
             raise refusal
@@ -129,7 +136,11 @@ class Endpoint:
 
     async def json(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         async with self.ask(path, body) as response:
-            return json_object((await response.aread()).decode(errors="replace"), who=self.who)
+            text = (await response.aread()).decode(errors="replace")
+        try:
+            return json_object(text, who=self.who)
+        except EngineError as error:  # a page for people
+            raise NotThereError(error.message) from error
 
     @property
     def root(self) -> str:
@@ -170,15 +181,13 @@ class Endpoint:
         if self._server is None:
             try:
                 owners = {item.get("owned_by") for item in await self.models()}
-            except BusyError:
-                raise
-            except FormosaError:  # no list of models
-                owners = set()
-            kind = _OWNERS.get(owners.pop(), "unknown") if len(owners) == 1 else "unknown"
-            version = ""
-            if kind == "vllm":
-                version = str((await self.json(f"{self.root}/version")).get("version"))
-            self._server = Server(kind, version_numbers(version))
+                kind = _OWNERS.get(owners.pop(), "unknown") if len(owners) == 1 else "unknown"
+                version = ""
+                if kind == "vllm":
+                    version = str((await self.json(f"{self.root}/version")).get("version"))
+                self._server = Server(kind, version_numbers(version))
+            except NotThereError:  # one that can't be reached now may say it later
+                self._server = Server("unknown")
         return self._server
 
     async def models(self) -> list[dict[str, Any]]:

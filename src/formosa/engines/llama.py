@@ -29,7 +29,7 @@ import httpx2
 from formosa.chat.message import Message, Tool
 from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import FAMILIES, ChatTemplate
-from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, check_probe, probe
+from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, SAMPLERS, check_probe, probe
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.http import LoopClients, error_from, sse_objects
 from formosa.engines.llama_logprobs import WrittenTokens
@@ -358,8 +358,7 @@ def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
     """Every parameter that could change the answer, said aloud."""
     greedy = sampling.temperature <= 0
     return {
-        # The usual order (transformers, vLLM): temperature first, then the cuts.
-        "samplers": ["penalties", "temperature", "top_k", "top_p", "min_p"],
+        "samplers": SAMPLERS,
         "temperature": 0.0 if greedy else sampling.temperature,
         "top_k": sampling.top_k or 0,
         "top_p": 1.0 if sampling.top_p is None else sampling.top_p,

@@ -2,20 +2,22 @@
 
 For one model on several machines. A request that has not begun goes to another engine when one
 fails; once text came out it can't be taken back, so the error stays. An engine that failed is left
-out for a while, unless all of them have.
+out for a while, and a busy one for as long as it says, unless all of them are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TypeVar
 
 from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, TextEngine
-from formosa.errors import EngineError
+from formosa.errors import BusyError, EngineError
 
+T = TypeVar("T")
 REST = 30.0  # seconds that an engine is left out after a failure
 
 
@@ -75,28 +77,31 @@ class EnginePool:
                         begun = True
                         yield piece
                 return
-            except EngineError:
-                self._let_rest(member)
+            except EngineError as error:
+                self._let_rest(member, error)
                 if begun or len(tried) == len(self._members):
                     raise
             finally:
                 member.outstanding -= 1
 
     async def tokenize(self, text: str) -> list[int]:
+        return await self._first_answer(lambda engine: engine.tokenize(text))
+
+    async def tag_tokens(self) -> frozenset[str]:
+        """Those of any engine that answers: all are the same program with the same model."""
+        return await self._first_answer(lambda engine: engine.tag_tokens())
+
+    async def _first_answer(self, ask: Callable[[TextEngine], Awaitable[T]]) -> T:
         tried: list[_Member] = []
         while True:
             member = self._least_busy(tried)
             tried.append(member)
             try:
-                return await member.engine.tokenize(text)
-            except EngineError:
-                self._let_rest(member)
+                return await ask(member.engine)
+            except EngineError as error:
+                self._let_rest(member, error)
                 if len(tried) == len(self._members):
                     raise
-
-    async def tag_tokens(self) -> frozenset[str]:
-        """Those of the first engine: all are the same program with the same model."""
-        return await self._members[0].engine.tag_tokens()
 
     async def aclose(self) -> None:
         await asyncio.gather(*(member.engine.aclose() for member in self._members))
@@ -107,5 +112,8 @@ class EnginePool:
         awake = [member for member in left if member.rests_until <= now]
         return min(awake or left, key=lambda member: (member.outstanding, member.rests_until))
 
-    def _let_rest(self, member: _Member) -> None:
-        member.rests_until = self._clock() + self._rest
+    def _let_rest(self, member: _Member, error: EngineError) -> None:
+        rest = self._rest
+        if isinstance(error, BusyError):  # it works, and says when it will have room
+            rest = min(rest, error.retry_after)
+        member.rests_until = self._clock() + rest

@@ -16,14 +16,14 @@ import httpx2
 
 from formosa.engines.dialect import (
     PROBE_TOKENS,
-    asks_for_more,
     check_probe,
     grammar_fields,
+    neutral_fields,
     probe,
     sampling_fields,
     text_logprob_fields,
 )
-from formosa.engines.endpoint import ATTEMPTS, Remote, Server
+from formosa.engines.endpoint import ATTEMPTS, NotThereError, Remote, Server
 from formosa.engines.http import sse_objects
 from formosa.engines.logprobs import Ledger, from_columns, from_content
 from formosa.engines.protocol import Logprob, ModelInfo, Piece, Prompt, Sampling, Usage
@@ -53,7 +53,8 @@ class RemoteText(Remote):
     """Continues text on a server with `/v1/completions`.
 
     Where the server has `/tokenize` (vLLM, llama.cpp), prompts go as token ids, so that it adds no
-    token of its own, and pieces stay pieces. Elsewhere they go as text, joined.
+    token of its own, and pieces stay pieces. Elsewhere they go as text, joined. What a request does
+    not ask for is said, too, where the server has defaults that would change the answer.
 
     Args:
         vocabulary: the model's tokens, where its files are here: then log-probabilities have the
@@ -100,13 +101,14 @@ class RemoteText(Remote):
         if sampling.max_tokens == 0 and ids is not None:
             yield Piece("", "length", Usage(len(ids), 0))
             return
-        server = await self._endpoint.server() if asks_for_more(sampling) else Server("unknown")
+        server = await self._endpoint.server()
         body = {
             "model": await self._endpoint.model(),
             "prompt": "".join(pieces) if ids is None else ids,
             "stream": True,
             "stream_options": {"include_usage": True},
             "skip_special_tokens": False,  # vLLM would drop tags that are control tokens
+            **neutral_fields(server),
             **sampling_fields(sampling, server, who=who),
             **text_logprob_fields(sampling, server, ids=self.vocabulary is not None),
         }
@@ -211,7 +213,7 @@ class RemoteText(Remote):
             tokens = (await self._endpoint.json(f"{self._endpoint.root}/tokenize", body)).get(
                 "tokens"
             )
-        except EngineError:
+        except NotThereError:
             if self._tokenizes:
                 raise
             tokens = None

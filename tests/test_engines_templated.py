@@ -397,6 +397,13 @@ def test_a_stop_text_ends_the_answer_and_not_the_thoughts(chunk: int) -> None:
     assert reply.usage.completion == len(reply.text)
 
 
+def test_the_raw_text_ends_where_the_answer_does() -> None:
+    """The parser holds a line break back, so it has read on when it hands the first one on."""
+    assert with_stops("a\n\nb", "\n")[1].text == "a"
+    # In pieces on both sides of an empty block: nowhere in the text as it was written.
+    assert with_stops("a\n<think></think>b", "\nb")[1].message.content == "a"
+
+
 def test_a_stop_text_after_a_call_leaves_the_call_and_one_in_a_broken_call_is_its_text() -> None:
     broken = '<tool_call>{"nom": "END"}</tool_call>'
     _, reply = with_stops(f"{broken}\n{CALL}\nnow END.", "END")

@@ -121,6 +121,11 @@ class ReplyParser:
             self._run()
         return self._take()
 
+    @property
+    def undecided(self) -> int:
+        """How many characters were fed and are held back, apart from a call that is being read."""
+        return len(self._pending) + sum(map(len, self._queue))
+
     def reply(self) -> Reply:
         """The whole reply so far, as one assistant message."""
         message = Message(

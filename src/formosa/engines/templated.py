@@ -151,7 +151,8 @@ class TemplatedChat:
             for event in (*handed.feed(parser.flush()), *handed.flush()):
                 yield event
         else:
-            text = text[: text.rfind(handed.stop)]
+            place = text.rfind(handed.stop, 0, len(text) - parser.undecided)
+            text = text[:place] if place >= 0 else text
         if slowly and tokens:
             tokens = list(Ledger().feed(tokens, text))
             yield Logprobs(tuple(tokens))

@@ -93,6 +93,18 @@ def test_a_shape_is_forced_by_a_grammar() -> None:
     assert '"properties"' in answer.json()["choices"][0]["text"]
 
 
+def test_a_text_that_spells_a_tag_names_it_where_the_engine_has_it_as_a_token() -> None:
+    """vLLM's grammars know no way to write `<tool_call>` out where it is one token."""
+    texts = {"choice": ["<tool_call>\n{}\n</tool_call>", "no"]}
+    engine = ScriptedEngine([], under=lambda grammar: grammar, tag_tokens=("<tool_call>",))
+    wanted = 'start: <tool_call> "\\n{}\\n</tool_call>" | "no"'
+    fields: dict[str, Any] = {"structured_outputs": texts, "max_tokens": 99}
+    answer = client_of(engine).post(PATH, prompt="a", **fields).json()
+    assert answer["choices"][0]["text"] == wanted
+    client_of(engine).post(**fields)
+    assert engine.requests[-1][1].grammar == wanted
+
+
 def test_a_model_that_only_answers_conversations_says_so() -> None:
     answer = Client(Bare()).post(PATH, prompt="a")
     assert answer.status_code == 400

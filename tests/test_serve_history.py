@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,46 @@ def test_the_order_of_the_results_never_matters(order: list[int], answered: int)
     repaired = repair([calls, *(result(f"c{i}") for i in kept)])
     assert [m.name for m in repaired[1:]] == [f"t{i}" for i in sorted(kept)]
     assert repair(repaired) == repaired
+
+
+@st.composite
+def rounds(draw: st.DrawFn) -> tuple[list[Message], list[Message]]:
+    """A conversation as clients send it, and as a template is to see it: in each round some calls
+    are answered, in any order, some of them by number alone; ids come again in later rounds."""
+    sent: list[Message] = []
+    wanted: list[Message] = []
+    for number in range(draw(st.integers(1, 4))):
+        count = draw(st.integers(0, 4))
+        numbered = draw(st.booleans())  # calls without ids are named by their place
+        calls = tuple(ToolCall(f"tool{i}", id="" if numbered else f"c{i}") for i in range(count))
+        answered = draw(st.lists(st.sampled_from(range(count)), unique=True)) if count else []
+        ids = [f"call_{i}" if numbered else f"c{i}" for i in range(count)]
+        said = Message("assistant", f"round {number}", tool_calls=calls)
+        sent.append(said)
+        wanted.append(replace(said, tool_calls=tuple(map(_with_id, calls, ids))))
+        name = draw(st.sampled_from(["", "tool0", "wrong"]))
+        sent += [Message("tool", f"{number}.{i}", tool_call_id=ids[i], name=name) for i in answered]
+        wanted += [
+            Message("tool", f"{number}.{i}", tool_call_id=ids[i], name=f"tool{i}")
+            for i in sorted(answered)
+        ]
+        if draw(st.booleans()):
+            sent.append(Message("user", "go on"))
+            wanted.append(sent[-1])
+    return sent, wanted
+
+
+def _with_id(call: ToolCall, id: str) -> ToolCall:
+    return replace(call, id=id)
+
+
+@given(rounds())
+def test_every_round_of_a_conversation_is_put_in_order_by_itself(
+    conversation: tuple[list[Message], list[Message]],
+) -> None:
+    sent, wanted = conversation
+    assert list(repair(sent)) == wanted
+    assert list(repair(wanted)) == wanted
 
 
 def test_results_without_ids_answer_in_order_or_by_name() -> None:

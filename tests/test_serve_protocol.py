@@ -174,6 +174,7 @@ def test_structured_outputs_of_vllm_are_schemas_or_grammars() -> None:
     assert shape(json_object=True).json_schema == {}
     assert shape(grammar='start: "a"').sampling.grammar == 'start: "a"'
     assert shape(choice=["好", 'a"\n']).sampling.grammar == 'start: "好" | "a\\"\\n"'
+    assert shape(choice=["a", ""]).sampling.grammar == 'start: "a" | ""'
     assert shape(regex="a/b\\/c").sampling.grammar == "start: /a\\/b\\/c/"
 
 

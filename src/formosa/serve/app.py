@@ -145,7 +145,8 @@ class Gateway:
     async def chat_completions(self, body: bytes) -> Response:
         asked = read_body(ChatBody, body)
         served = self._find(asked.model)
-        requests = asked.requests(served.chat.info)
+        tags = await served.tag_tokens(asked.structured_outputs)
+        requests = asked.requests(served.chat.info, tags)
         answer = ChatAnswer(served.name, logprobs=bool(asked.logprobs))
         replies = Replies(served, answer.id, requests, self._record, asked.in_its_words)
 
@@ -188,7 +189,8 @@ class Gateway:
             raise UnsupportedError(
                 "model", f"{served.name} answers conversations only", "use /v1/chat/completions"
             )
-        prompts, samplings = asked.prompts(), asked.samplings()
+        tags = await served.tag_tokens(asked.structured_outputs)
+        prompts, samplings = asked.prompts(), asked.samplings(tags)
         jobs = [(prompt, sampling) for prompt in prompts for sampling in samplings]
         answer = TextAnswer(served.name, jobs, each=len(samplings))
         pieces = served.run([engine.generate(*job) for job in jobs], _end_of_text)

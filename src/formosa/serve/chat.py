@@ -11,7 +11,7 @@ are read by the parser.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -67,8 +67,12 @@ class ChatBody(SamplingBody):
     functions: Annotated[None, only([[]], "an old field: use tools")] = None
     function_call: Annotated[None, only([], "an old field: use tool_choice")] = None
 
-    def requests(self, info: ModelInfo) -> list[ChatRequest]:
+    def requests(self, info: ModelInfo, tag_tokens: Collection[str] = ()) -> list[ChatRequest]:
         """What the model is asked, once for each choice.
+
+        Args:
+            info: of the model.
+            tag_tokens: tags that a grammar for its engine must name as tokens.
 
         Raises:
             RequestError, MessageError, UnsupportedError: with the path of the field.
@@ -76,7 +80,7 @@ class ChatBody(SamplingBody):
         messages = read_messages(self.messages)
         tools = self._tools()
         choice, tools = read_tool_choice(self.tool_choice, tools)
-        shape = read_shape(self.response_format, self.structured_outputs)
+        shape = read_shape(self.response_format, self.structured_outputs, tag_tokens)
         forced = choice == "required" or isinstance(choice, Named)
         if forced and shape != Shape():
             field = "response_format" if self.structured_outputs is None else "structured_outputs"

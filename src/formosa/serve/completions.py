@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -47,18 +47,23 @@ class TextBody(SamplingBody):
             raise refused("prompt", "must be text, or a list of 1 to 128 texts")
         for i, prompt in enumerate(prompts):
             if not isinstance(prompt, str):
-                raise refused(f"prompt[{i}]", "must be text; token ids are not read")
+                raise refused(
+                    f"prompt[{i}]", "must be text: prompts of token ids are not read here"
+                )
             if not prompt:
                 raise refused(f"prompt[{i}]" if len(prompts) > 1 else "prompt", "is empty")
         return prompts
 
-    def samplings(self) -> list[Sampling]:
+    def samplings(self, tag_tokens: Collection[str] = ()) -> list[Sampling]:
         """How tokens are chosen, once for each choice.
+
+        Args:
+            tag_tokens: tags that a grammar for the engine must name as tokens.
 
         Raises:
             RequestError: with the path of the field that can't be honoured.
         """
-        shape = read_shape(None, self.structured_outputs)
+        shape = read_shape(None, self.structured_outputs, tag_tokens)
         grammar = shape.grammar
         if shape.json_schema is not None:
             from formosa.chat.grammar import reply_grammar

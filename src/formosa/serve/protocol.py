@@ -196,7 +196,10 @@ class SamplingBody(Body):
 
 def seed_of(seed: int | None, index: int) -> int | None:
     """The seed of the n-th choice: different words for each, the same in every run."""
-    return None if seed is None else seed + index
+    if seed is None:
+        return None
+    following = seed + index
+    return following if following < 2**63 else following - 2**64  # engines hold 64 bits
 
 
 def read_body(kind: type[AnyBody], body: bytes) -> AnyBody:

@@ -13,7 +13,7 @@ from typing import Any
 
 from formosa.chat.message import ToolCall
 from formosa.chat.parser import Delta
-from formosa.engines.protocol import ChatEvent, ChatReply
+from formosa.engines.protocol import ChatEvent, ChatReply, Finished
 from formosa.serve.protocol import json_bytes
 from formosa.serve.responses import ResponseBody
 
@@ -31,6 +31,7 @@ class ResponseAnswer:
         self._items: list[dict[str, Any]] = []
         self._number = 0
         self._open = False  # the last item is text that may go on
+        self._cut = False  # the reply ended before the model did
 
     def whole(self, replies: Sequence[ChatReply], reasoning: int | None) -> dict[str, Any]:
         self.close()
@@ -44,8 +45,6 @@ class ResponseAnswer:
         }
         if usage and reasoning is not None:
             usage["output_tokens_details"] = {"reasoning_tokens": reasoning}
-        if cut and self._items:
-            self._items[-1]["status"] = "incomplete"
         details = {"reason": "max_output_tokens"} if cut else None
         return self._object("incomplete" if cut else "completed", usage, details)
 
@@ -126,6 +125,8 @@ class ResponseAnswer:
                 (f"{arguments}.done", {**at, "name": event.name, "arguments": event.arguments}),
                 ("response.output_item.done", {"output_index": at["output_index"], "item": done}),
             ]
+        if isinstance(event, Finished):
+            self._cut = event.reply.finish == "length"
         return []
 
     def close(self) -> list[tuple[str, dict[str, Any]]]:
@@ -134,7 +135,7 @@ class ResponseAnswer:
             return []
         self._open = False
         item = self._items[-1]
-        item["status"] = "completed"
+        item["status"] = "incomplete" if self._cut else "completed"
         (part,) = item["content"]
         done = self._fields(text=part["text"])
         return [

@@ -18,6 +18,7 @@ from formosa.engines.protocol import ChatModel, ChatReply, TextEngine, Usage
 from formosa.errors import FormosaError
 from formosa.serve.metrics import Metrics
 from formosa.serve.queue import UNKNOWN_SLOTS, Limits, Queue
+from formosa.serve.structured import has_exact_texts
 
 E = TypeVar("E")
 # Of an event: None while the reply goes on, else its usage and its malformed calls.
@@ -81,6 +82,14 @@ class Served:
             raise
         for event in last:
             yield event
+
+    async def tag_tokens(self, structured_outputs: Any) -> frozenset[str]:
+        """The tags that a grammar names as tokens here, where the shape that is asked for may hold
+        one; else nobody is asked."""
+        engine = self.engine
+        if engine is None or not has_exact_texts(structured_outputs):
+            return frozenset()
+        return await engine.tag_tokens()
 
     async def reasoning_tokens(self, replies: Sequence[ChatReply]) -> int | None:
         """How many tokens of the replies were reasoning, its tags aside; None if nobody can tell.

@@ -7,7 +7,8 @@ enforces it while the reply is written; nothing is checked or repaired afterward
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from formosa.serve.protocol import refused
@@ -22,8 +23,11 @@ class Shape(NamedTuple):
     grammar: str | None = None  # llguidance's Lark
 
 
-def read_shape(response_format: Any, structured_outputs: Any) -> Shape:
-    """The shape that a request asks for.
+def read_shape(
+    response_format: Any, structured_outputs: Any, tag_tokens: Collection[str] = ()
+) -> Shape:
+    """The shape that a request asks for. `tag_tokens` are the tags that a grammar for its engine
+    must name as tokens.
 
     Raises:
         RequestError: with the path of the field that can't be honoured.
@@ -33,7 +37,12 @@ def read_shape(response_format: Any, structured_outputs: Any) -> Shape:
         return shape
     if shape != Shape():
         raise refused("structured_outputs", "not together with response_format")
-    return _structured_outputs(structured_outputs)
+    return _structured_outputs(structured_outputs, tag_tokens)
+
+
+def has_exact_texts(structured_outputs: Any) -> bool:
+    """Whether it asks for texts that may spell a tag: then `read_shape` needs to know the tags."""
+    return isinstance(structured_outputs, dict) and bool(structured_outputs.get("choice"))
 
 
 def _response_format(value: Any) -> Shape:
@@ -62,7 +71,7 @@ def _response_format(value: Any) -> Shape:
     return Shape(json_schema=_schema(holder.get("schema"), f"{path}.schema"))
 
 
-def _structured_outputs(value: Any) -> Shape:
+def _structured_outputs(value: Any, tag_tokens: Collection[str]) -> Shape:
     """vLLM's field: `{"json": …}`, `{"choice": […]}`, `{"regex": …}` or `{"grammar": …}`."""
     if not isinstance(value, dict):
         raise refused("structured_outputs", "must be an object")
@@ -84,7 +93,7 @@ def _structured_outputs(value: Any) -> Shape:
     if kind == "choice":
         if not isinstance(what, list) or not what or not all(isinstance(w, str) for w in what):
             raise refused(path, "must be a list of texts")
-        return Shape(grammar=choice_grammar(what))
+        return Shape(grammar=choice_grammar(what, tag_tokens))
     if kind in ("regex", "grammar"):
         if not isinstance(what, str) or not what or len(what) > LONGEST_GRAMMAR:
             raise refused(path, f"must be text of at most {LONGEST_GRAMMAR} characters")
@@ -92,9 +101,21 @@ def _structured_outputs(value: Any) -> Shape:
     raise refused(path, "is none of json, json_object, choice, regex, grammar")
 
 
-def choice_grammar(texts: list[str]) -> str:
-    """Lark for one of these texts, to the letter."""
-    return "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
+def choice_grammar(texts: list[str], tag_tokens: Collection[str] = ()) -> str:
+    """Lark for one of these texts, to the letter. A tag that is a token goes by its name: written
+    out, the model would have to spell it in pieces, as it never learned to."""
+    return "start: " + " | ".join(_literal(text, tag_tokens) for text in texts)
+
+
+def _literal(text: str, tag_tokens: Collection[str]) -> str:
+    tags = "|".join(map(re.escape, sorted(tag_tokens)))
+    parts = re.split(f"({tags})", text) if tags else [text]
+    written = [
+        part if part in tag_tokens else json.dumps(part, ensure_ascii=False)
+        for part in parts
+        if part
+    ]
+    return " ".join(written) or '""'
 
 
 def _regex_grammar(pattern: str) -> str:

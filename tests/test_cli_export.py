@@ -88,3 +88,8 @@ def test_wrong_arguments_are_a_usage_error(tiny_checkpoint: Path, tmp_path: Path
     assert (done.code, "does not exist" in done.err) == (2, True)
     done = formosa("export", "gguf", tiny_checkpoint, tmp_path / "x.gguf", "--quantisation", "Q2")
     assert (done.code, "'Q8_0'" in done.err) == (2, True)
+
+
+def test_a_check_of_no_words_is_no_check(tiny_checkpoint: Path, file: Path) -> None:
+    done = formosa("export", "check", tiny_checkpoint, file, "--tokens", 0)
+    assert (done.code, "--tokens" in done.err) == (2, True)

@@ -167,3 +167,159 @@ def test_a_full_disk_leaves_the_old_file(
         write_gguf(tiny_checkpoint, path, "F16", name="x")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["m.gguf"]
+
+
+# -- what is written ------------------------------------------------------------------------------
+
+
+def tensors_of(path: Path) -> dict[str, tuple[Any, bytes]]:
+    from gguf import GGUFReader
+
+    return {t.name: (t.tensor_type, t.data.tobytes()) for t in GGUFReader(path).tensors}
+
+
+def resaved(folder: Path, *parts: dict[str, Any]) -> None:
+    """The checkpoint's weights in other files."""
+    from safetensors.torch import save_file
+
+    (folder / "model.safetensors").unlink()
+    for n, part in enumerate(parts, start=1):
+        name = f"model-{n:05}-of-{len(parts):05}.safetensors"
+        save_file(part, folder / name, metadata={"format": "pt"})
+
+
+def test_weights_in_several_files_are_the_same_weights(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """transformers cuts larger models into files of 5 GB."""
+    from safetensors.torch import load_file
+
+    folder = tmp_path / "c"
+    shutil.copytree(tiny_checkpoint, folder)
+    weights = load_file(folder / "model.safetensors")
+    names = sorted(weights)
+    resaved(folder, *({name: weights[name] for name in names[i::3]} for i in range(3)))
+    one = write_gguf(tiny_checkpoint, tmp_path / "one.gguf", "Q8_0", name="x")
+    three = write_gguf(folder, tmp_path / "three.gguf", "Q8_0", name="x")
+    assert tensors_of(three) == tensors_of(one)
+
+
+def test_a_tensor_that_llama_cpp_does_not_know_is_named_and_the_old_file_stays(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Written without it, the file would load and say something else."""
+    from safetensors.torch import load_file
+
+    folder, path = tmp_path / "c", tmp_path / "m.gguf"
+    shutil.copytree(tiny_checkpoint, folder)
+    weights = load_file(folder / "model.safetensors")
+    extra = {"model.layers.0.self_attn.surprise.weight": weights["model.norm.weight"].clone()}
+    resaved(folder, {**weights, **extra})
+    path.write_bytes(b"old")
+    with pytest.raises(UserError, match=r"unknown to llama\.cpp: model\.layers.*surprise"):
+        write_gguf(folder, path, "F16", name="x")
+    assert path.read_bytes() == b"old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "m.gguf"]
+
+
+def test_rows_that_do_not_fit_into_blocks_are_refused_with_what_fits(tmp_path: Path) -> None:
+    """Q8_0 keeps 32 numbers together; a width of 48 was a traceback."""
+    from tiny import write_tiny_checkpoint
+
+    folder = write_tiny_checkpoint(tmp_path / "c", hidden_size=48)
+    with pytest.raises(UserError, match="rows of 48 numbers, which Q8_0 cannot store") as error:
+        write_gguf(folder, tmp_path / "m.gguf", "Q8_0", name="x")
+    assert "F16" in error.value.hint
+    assert [p.name for p in tmp_path.iterdir()] == ["c"]
+    write_gguf(folder, tmp_path / "m.gguf", "F16", name="x")
+
+
+def test_progress_counts_every_tensor_once(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = write_gguf(
+        tiny_checkpoint,
+        tmp_path / "m.gguf",
+        "F16",
+        name="x",
+        progress=lambda done, of: told.append((done, of)),
+    )
+    count = len(tensors_of(path))
+    assert told == [(n, count) for n in range(1, count + 1)]
+
+
+def test_norms_stay_in_32_bits_whatever_the_matrices_are(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    path = write_gguf(tiny_checkpoint, tmp_path / "m.gguf", "Q8_0", name="x")
+    kinds = {name: kind.name for name, (kind, _) in tensors_of(path).items()}
+    assert {kinds[name] for name in kinds if "norm" in name} == {"F32"}
+    assert {kinds[name] for name in kinds if "norm" not in name} == {"Q8_0"}
+
+
+def test_the_rows_of_each_head_are_interleaved_by_halves() -> None:
+    import numpy as np
+
+    import formosa.export.gguf as module
+
+    rows = np.arange(8).reshape(8, 1)
+    config = {"num_attention_heads": 2, "num_key_value_heads": 1}
+
+    def order(name: str) -> list[int]:
+        return [int(row[0]) for row in module._permuted(rows, name, config)]
+
+    assert order("blk.0.attn_q.weight") == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert order("blk.0.attn_k.weight") == [0, 4, 1, 5, 2, 6, 3, 7]  # one head for keys
+    assert order("blk.0.attn_v.weight") == list(range(8))
+
+
+def test_the_long_context_factors_are_those_of_transformers() -> None:
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    from formosa.export.gguf import _long_context_factors
+
+    rope: dict[str, Any] = {
+        "rope_type": "llama3",
+        "rope_theta": 500000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    shape: dict[str, Any] = {
+        "hidden_size": 512, "num_attention_heads": 4, "max_position_embeddings": 131072,
+    }  # fmt: skip
+    factors = _long_context_factors({**shape, "rope_parameters": rope})
+    assert factors is not None
+    assert (factors[0], factors[-1], len(factors)) == (1.0, 8.0, 64)
+    assert factors == sorted(factors)
+    embedding = LlamaRotaryEmbedding(LlamaConfig(**shape, rope_parameters=rope))
+    plain = [500000.0 ** (-2 * i / 128) for i in range(64)]
+    slowed = [p / factor for p, factor in zip(plain, factors, strict=True)]
+    assert embedding.inv_freq.tolist() == pytest.approx(slowed, rel=1e-5)
+    # Older versions of transformers wrote the same settings elsewhere.
+    older = {**shape, "rope_theta": 500000.0, "rope_scaling": {**rope}}
+    assert _long_context_factors(older) == factors
+    assert _long_context_factors(shape) is None
+
+
+LLAMA_3 = (
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
+    " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+)
+
+
+def test_the_rules_that_cut_text_are_recognised(tmp_path: Path) -> None:
+    from formosa.checkpoints import PROVENANCE
+    from formosa.export.gguf import _pre_tokenizer
+
+    split: dict[str, Any] = {"type": "Split", "pattern": {"Regex": LLAMA_3}, "behavior": "Isolated"}
+    llama: dict[str, Any] = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split]}}
+    assert _pre_tokenizer(tmp_path, llama) == "llama-bpe"
+    other = {**split, "pattern": {"Regex": LLAMA_3.replace("1,3", "1,2")}}
+    two_digits: dict[str, Any] = {"pre_tokenizer": other}
+    with pytest.raises(UserError, match="is unknown here"):
+        _pre_tokenizer(tmp_path, two_digits)
+    # A checkpoint that came out of a GGUF file remembers the name.
+    write_json(tmp_path / PROVENANCE, {"pre_tokenizer": "qwen2"})
+    assert _pre_tokenizer(tmp_path, two_digits) == "qwen2"

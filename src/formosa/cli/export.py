@@ -61,7 +61,13 @@ def gguf(
 @export.command()
 @click.argument("checkpoint", type=_FOLDER)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option("--tokens", type=int, default=24, show_default=True, help="Greedy tokens a prompt.")
+@click.option(
+    "--tokens",
+    type=click.IntRange(min=1),
+    default=24,
+    show_default=True,
+    help="Greedy tokens a prompt.",
+)
 @command_output
 def check(out: Output, checkpoint: Path, file: Path, tokens: int) -> None:
     """Compare the GGUF file FILE with its CHECKPOINT: text, token ids, greedy words."""

@@ -181,7 +181,7 @@ def _write_tensors(
     """First the table of all tensors, then their data one by one."""
     import gguf
     import numpy as np
-    from gguf.quants import quant_shape_to_byte_shape, quantize
+    from gguf.quants import quantize
 
     stored = gguf.GGMLQuantizationType[quantisation]
     plain = gguf.GGMLQuantizationType.F32
@@ -192,7 +192,7 @@ def _write_tensors(
     kinds = [stored if len(tensor.shape) > 1 else plain for tensor in tensors]
     for tensor, kind in zip(tensors, kinds, strict=True):
         if kind not in (plain, gguf.GGMLQuantizationType.F16):
-            size = math.prod(quant_shape_to_byte_shape(tensor.shape, kind))
+            size = math.prod(_stored_shape(tensor, kind, quantisation))
         else:
             size = math.prod(tensor.shape) * (4 if kind == plain else 2)
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), size, kind)
@@ -206,6 +206,21 @@ def _write_tensors(
         values = _permuted(read(tensor.source), tensor.name, config)
         writer.write_tensor_data(quantize(values, kind))
         progress(done, len(tensors))
+
+
+def _stored_shape(tensor: _Tensor, kind: Any, quantisation: Quantisation) -> tuple[int, ...]:
+    """In bytes. Q8_0 takes numbers in blocks of 32, so not every row can be stored so."""
+    from gguf.quants import quant_shape_to_byte_shape
+
+    try:
+        shape: tuple[int, ...] = quant_shape_to_byte_shape(tensor.shape, kind)
+    except ValueError as error:
+        raise UserError(
+            f"{tensor.source} has rows of {tensor.shape[-1]} numbers, which {quantisation} cannot "
+            "store.",
+            "choose F16: --quantisation F16, or `quantisation: F16` in the recipe's `export:`",
+        ) from error
+    return shape
 
 
 def _tensors(checkpoint: Path, config: dict[str, Any]) -> Iterator[_Tensor]:

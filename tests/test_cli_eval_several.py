@@ -51,6 +51,8 @@ def test_figures_over_several_tasks_stand_there_with_and_without_bad_questions(
     done = view(*logs)
     first, second = done.out.split("over several tasks, without 2 questions that nobody can get")
     assert "over several tasks" in first
+    assert "bfcl-parallel-multiple · m" in first
+    assert max(map(len, done.out.splitlines())) <= 80
     assert line(first, "ast_mean").endswith("50.0")
     assert line(second, "ast_mean").endswith("75.0")
     value = view(*logs, "--json").json

@@ -21,7 +21,7 @@ Figures = dict[str, dict[str, dict[str, float]]]  # model → scorer → figure 
 
 
 def view_several(out: Output, logs: Sequence[EvalLog]) -> None:
-    """A row for each log, and the figures over several tasks: of all questions, and without those
+    """A table for each log, and the figures over several tasks: of all questions, and without those
     that nobody can get right."""
     rest = [part for log in logs if (part := without_known_bad(log) or log).samples]
     # Several models may have been asked the same question.
@@ -37,14 +37,10 @@ def view_several(out: Output, logs: Sequence[EvalLog]) -> None:
             }
         )
         return
-    rows = [
-        {"task": log.start["task"]["name"], **row}
-        for log in logs
-        if log.samples
-        for row in report.score_rows(log)
-    ]
-    out.table(rows)
     for log in logs:
+        if log.samples:  # a table each: with the task in a column, no terminal is wide enough
+            name, model = log.start["task"]["name"], log.start["model"]["name"]
+            out.table(report.score_rows(log), title=f"{name} · {model}")
         if not log.finished:
             out.say(f"{log.path} is interrupted: {len(log.samples)} of {log.planned} answers")
     # A table's own title would be broken to the table's width.

@@ -166,6 +166,19 @@ def test_the_events_of_a_response_tell_its_items(text: str, chunk: int, limit: i
         assert {item["status"] for item in final["output"]} <= {"completed"}
 
 
+def test_what_was_cut_is_incomplete_in_its_event_and_in_the_response() -> None:
+    """Words that were cut are; a call that came whole is whole, whatever was cut behind it."""
+    call = '<tool_call>\n{"name": "search", "arguments": {}}\n</tool_call>'
+    for text, limit, wanted in (("a long reply", 6, "incomplete"), (call, len(call), "completed")):
+        client = Client(TemplatedChat(Several([f"{text} and more"])))
+        body = {"input": "hi", "tools": RESPONSE_TOOLS, "max_output_tokens": limit, "stream": True}
+        *_, done, last = map(json.loads, data_of(client.ask("POST", "/v1/responses", json=body)))
+        assert last["type"] == "response.incomplete"
+        assert done["type"] == "response.output_item.done"
+        assert done["item"] == last["response"]["output"][-1]
+        assert done["item"]["status"] == wanted
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     st.integers(1, 4),

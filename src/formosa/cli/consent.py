@@ -35,7 +35,7 @@ class Consent:
         return word in ("y", "yes", "a", "always")
 
     def _answer(self, question: str) -> str | None:
-        """The next line; "" at the end of input. None for Ctrl-C, which has then cancelled the turn.
+        """The next line; "" at the end of input; None for Ctrl-C, which has cancelled the turn.
 
         asyncio's own handler would only note the Ctrl-C and let `input` wait on. So ours is there
         before the question is, and one that came still earlier is looked for.

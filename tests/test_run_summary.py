@@ -42,3 +42,10 @@ def test_a_row_of_the_table_fits_a_terminal_of_80_columns() -> None:
     longest = {**ROW, "task": "bfcl-parallel-multiple", "scorer": "pattern"}
     (row,) = score_table([longest])
     assert sum(len(str(cell)) + 2 for cell in row.values()) <= 80
+
+
+def test_a_lenient_second_reading_does_not_stand_beside_the_exact_one() -> None:
+    """It doubles the table; who wants it finds it in the logs and in `--json`."""
+    rows = [ROW, {**ROW, "scorer": "ast_lenient"}]
+    assert score_table(rows) == score_table([ROW])
+    assert outcome_table(rows) == outcome_table([ROW])

@@ -59,7 +59,10 @@ def _figures(log: EvalLog, scorer: str) -> dict[str, Any]:
 
 
 def score_table(scores: list[dict[str, Any]]) -> list[dict[str, str | int]]:
-    """The scores for people, in percent, narrow enough for a terminal of 80 columns."""
+    """The scores for people, in percent, narrow enough for a terminal of 80 columns.
+
+    A lenient second reading is left out; `--json`, the logs and `formosa eval view` have it.
+    """
     return [
         {
             "task": row["task"],
@@ -69,7 +72,7 @@ def score_table(scores: list[dict[str, Any]]) -> list[dict[str, str | int]]:
             "trained": _percent(row["trained"]),
             "difference": _points(row["difference"]),
         }
-        for row in scores
+        for row in _shown(scores)
     ]
 
 
@@ -77,9 +80,13 @@ def outcome_table(scores: list[dict[str, Any]]) -> list[dict[str, str | int]]:
     """What became of every answer that was asked for."""
     return [
         {"task": row["task"], "read": row["scorer"], "model": who, **row[who]["outcomes"]}
-        for row in scores
+        for row in _shown(scores)
         for who in ("base", "trained")
     ]
+
+
+def _shown(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in scores if not row["scorer"].endswith("_lenient")]
 
 
 def _percent(figures: dict[str, Any]) -> str:

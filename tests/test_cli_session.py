@@ -362,6 +362,8 @@ def test_the_log_says_who_agreed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 CHAT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import formosa.engines.open
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat

@@ -40,7 +40,9 @@ class Consent:
         asyncio's own handler would only note the Ctrl-C and let `input` wait on. So ours is there
         before the question is, and one that came still earlier is looked for.
         """
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        before = signal.getsignal(signal.SIGINT)
+        if before is not signal.SIG_IGN:  # as under nohup: nobody's Ctrl-C is meant for us
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

@@ -321,7 +321,7 @@ def test_claims_are_read_as_written() -> None:
 
 
 def test_every_cell_with_a_digit_is_claimed(run: Path) -> None:
-    """Issue 2: each number linked to its log."""
+    """A number that nobody can follow is a claim."""
     card, document = written(run)
     claims = read_claims(document.comments)
     assert claims is not None

@@ -15,7 +15,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -227,14 +226,16 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
     repo, revision, file = match["repo"], match["revision"], match["file"]
     if say:
         say(f"fetching {repo} from the hub")
-    from huggingface_hub import hf_hub_download
+    import httpx2  # which is the client of huggingface_hub, too
+    from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         if file:
             path = Path(hf_hub_download(repo, file, revision=revision))
             return Model(path.stem, "gguf", path, hub_id=repo, revision=_commit(path))
-        path = _snapshot(repo, revision)
+        patterns = list(_HUB_FILES)
+        path = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"{repo} is not in the local hub cache, and the hub can't be reached.",
@@ -250,7 +251,7 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
         raise ModelError(
             f"{name} is not a hub name: {error}.", "write hf:org/name or hf:org/name@revision"
         ) from error
-    except hub_network_errors() as error:
+    except (OSError, httpx2.HTTPError) as error:
         raise ModelError(
             f"{repo} can't be fetched from the hub: {error}.",
             "check the network and the disk, or name a local folder or .gguf file",
@@ -261,34 +262,6 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
             "for a GGUF repository name the file: hf:org/name/file.gguf",
         )
     return Model(repo.split("/")[1], "folder", path, hub_id=repo, revision=_commit(path))
-
-
-def _snapshot(repo: str, revision: str | None) -> Path:
-    """The folder of a repository; what the cache holds of it where the hub can't be asked."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    patterns = list(_HUB_FILES)
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
-    except OfflineModeIsEnabled as error:  # versions before 2 ask for a commit's list of files
-        try:
-            return Path(
-                snapshot_download(
-                    repo, revision=revision, allow_patterns=patterns, local_files_only=True
-                )
-            )
-        except LocalEntryNotFoundError:
-            raise error from None
-
-
-def hub_network_errors() -> tuple[type[Exception], ...]:
-    """What `huggingface_hub` lets through when the network fails.
-
-    They are those of its HTTP client, which is another one before its version 2 than after.
-    """
-    clients = (sys.modules.get(name) for name in ("httpx", "httpx2"))
-    return (OSError, *(client.HTTPError for client in clients if client is not None))
 
 
 def _commit(path: Path) -> str:

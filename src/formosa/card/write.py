@@ -20,6 +20,7 @@ from jinja2 import Environment, StrictUndefined
 from formosa import __version__
 from formosa.card import tables
 from formosa.card.claims import write_claims
+from formosa.card.eval_results import write_eval_results
 from formosa.card.hub import LICENSES, is_hub_id
 from formosa.card.markdown import code_block, escaped
 from formosa.card.tables import FLOW, PARITY, REPORT, SUMMARY, Ledger, LogFile
@@ -31,7 +32,7 @@ CARD_NAME = "README.md"
 
 
 def write_card(run_folder: Path) -> str:
-    """Write README.md into a run folder and return its text.
+    """Write README.md into a run folder, with the hub's `.eval_results/`, and return its text.
 
     Raises:
         CardError: the folder holds nothing of a run, a file in it is damaged, or an evaluation is
@@ -51,6 +52,7 @@ def write_card(run_folder: Path) -> str:
     body = _body(ledger, logs, name)
     text = Card(fields, "\n" + body + write_claims(ledger.claims())).text()
     write_text(run_folder / CARD_NAME, text)
+    write_eval_results(run_folder, logs)
     return text
 
 

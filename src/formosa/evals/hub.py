@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from formosa.errors import DataError
-from formosa.models import hub_network_errors
 
 Say = Callable[[str], None]
 
@@ -42,6 +41,7 @@ def fetch(repo: str, patterns: Sequence[str], revision: str, say: Say | None = N
     Raises:
         DataError: the hub cannot be reached or refuses, or there is no such revision or file.
     """
+    import httpx2  # which is the client of huggingface_hub, too
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -66,7 +66,7 @@ def fetch(repo: str, patterns: Sequence[str], revision: str, say: Say | None = N
         ) from error
     except ValueError as error:
         raise DataError(f"{repo} at {revision} is no data set on the hub: {error}.") from error
-    except hub_network_errors() as error:
+    except (OSError, httpx2.HTTPError) as error:
         raise DataError(
             f"{repo} can't be fetched from the hub: {error}.",
             "check the network and the disk, or give its files with --data-dir",

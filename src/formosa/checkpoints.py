@@ -25,8 +25,8 @@ from typing import Any
 from formosa.chat.template import ChatTemplate, Family, family_of_vocabulary
 from formosa.errors import ModelError, UserError
 from formosa.files import explain_os_error, read_json, write_json
-from formosa.models import Model, Say
-from formosa.wheels import cache_folder
+from formosa.models import Model
+from formosa.wheels import Say, cache_folder
 
 FORMAT = 1  # raise it when the same GGUF file would become another folder
 PROVENANCE = "formosa.json"

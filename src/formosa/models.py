@@ -23,9 +23,8 @@ from typing import Literal
 
 from formosa.errors import ModelError, UserError
 from formosa.files import CHUNK, replacing, sha256_file, sha256_json
-from formosa.wheels import cache_folder, fetch_member
+from formosa.wheels import Say, cache_folder, fetch_member
 
-Say = Callable[[str], None]
 Progress = Callable[[int, int], None]  # megabytes that have arrived, and in all
 
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from formosa.chat.message import Message, Tool
 from formosa.chat.template import ChatTemplate
 from formosa.errors import UserError
-from formosa.models import Say, resolve
+from formosa.models import resolve
+from formosa.wheels import Say
 
 
 class Token(NamedTuple):

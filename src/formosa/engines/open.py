@@ -22,7 +22,8 @@ from formosa.engines.vllm import VllmEngine
 from formosa.engines.vllm_command import VllmOptions
 from formosa.engines.vocabulary import Vocabulary
 from formosa.errors import ModelError, UserError
-from formosa.models import Model, Say, gguf_file, resolve
+from formosa.models import Model, gguf_file, resolve
+from formosa.wheels import Say
 
 
 def open_chat(

@@ -38,7 +38,7 @@ from formosa.engines.vllm_command import (
 )
 from formosa.errors import BusyError, EngineError, ModelError, UserError
 from formosa.files import sha256_file
-from formosa.models import Say
+from formosa.wheels import Say
 
 TICK = 0.25  # seconds between two looks at a server that starts
 NEWS = 15.0  # seconds between two remarks

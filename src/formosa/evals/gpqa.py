@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,7 @@ from formosa.evals.hub import fetch
 from formosa.evals.tables import Row, find_files, read_table, revision_of
 from formosa.evals.task import Asked, Sample, ScoreRecord, Task, seeded_key, unread
 from formosa.files import sha256_text
-
-Say = Callable[[str], None]
+from formosa.wheels import Say
 
 REPO = "Idavidrein/gpqa"
 FILE = "gpqa_diamond.csv"

@@ -10,13 +10,12 @@ Knows repositories and files. Knows nothing of what is in them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from formosa.errors import DataError
-
-Say = Callable[[str], None]
+from formosa.wheels import Say
 
 _FULL = re.compile(r"[0-9a-f]{40}")
 _SHORT = re.compile(r"[0-9a-f]{7,39}")

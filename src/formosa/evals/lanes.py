@@ -31,6 +31,7 @@ from typing import NamedTuple
 from formosa.engines.asking import UnreachableError
 from formosa.engines.protocol import ChatModel, ChatReply, ChatRequest
 from formosa.errors import BusyError, EngineError
+from formosa.wheels import Say
 
 ATTEMPTS = 3  # of one request, where the engine failed
 BUSY_ATTEMPTS = 40  # of one request, where the server was busy
@@ -41,7 +42,6 @@ BEGIN_WITH = 4
 MOST = 64  # requests to one server at a time, where it takes all it gets
 GAIN = 1.1  # times as many replies per second are worth twice as many requests
 
-Say = Callable[[str], None]
 
 sleep = asyncio.sleep  # a test puts another one here
 

@@ -32,7 +32,7 @@ from formosa.errors import (
     MessageError,
     UserError,
 )
-from formosa.evals.lanes import Lanes, Say, StoppedError, Turn
+from formosa.evals.lanes import Lanes, StoppedError, Turn
 from formosa.evals.plan import Plan, Planned, Shard, make_plan
 from formosa.evals.record import (
     failed_scores,
@@ -45,6 +45,7 @@ from formosa.evals.task import Task
 from formosa.results.log import EvalLog, Key, Record
 from formosa.results.log_writer import LogWriter
 from formosa.results.metrics import summary
+from formosa.wheels import Say
 
 SYNC_S = 1.0  # seconds between forcing answers onto the disk
 

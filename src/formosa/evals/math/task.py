@@ -35,8 +35,7 @@ from formosa.evals.math.answers import boxed, find_answer
 from formosa.evals.math.compare import require, shared
 from formosa.evals.tables import Row, find_files, read_table, revision_of
 from formosa.evals.task import Asked, Sample, ScoreRecord, Task, unread
-
-Say = Callable[[str], None]
+from formosa.wheels import Say
 
 READER = "boxed/1"
 

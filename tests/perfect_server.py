@@ -12,7 +12,7 @@ import httpx2
 from jsonschema import Draft202012Validator, SchemaError
 
 from formosa.chat.message import Message, ToolCall, json_text
-from formosa.chat.parser import Delta
+from formosa.chat.reply import Delta
 from formosa.engines.protocol import (
     ChatEvent,
     ChatReply,

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from formosa.chat.grammar import reply_grammar
 from formosa.chat.grammar_schema import LONGEST_ARRAY, prepared_schema
 from formosa.chat.message import Message, Tool
-from formosa.chat.parser import Reply, parse_reply
+from formosa.chat.parser import parse_reply
+from formosa.chat.reply import Reply
 from formosa.chat.template import ChatTemplate
 from formosa.errors import MessageError
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from chat_strategies import PYTHON_CALLS, is_object, replies
 from formosa.chat.message import ToolCall
-from formosa.chat.parser import Defect, Delta, Event, Reply, ReplyParser, parse_reply
+from formosa.chat.parser import ReplyParser, parse_reply
+from formosa.chat.reply import Defect, Delta, Event, Reply
 from formosa.chat.tags import SPACE
 
 CALL_F = ToolCall("f", '{"x": 1}', "call_0")

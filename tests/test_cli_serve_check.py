@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from formosa.chat.parser import Delta
+from formosa.chat.reply import Delta
 from formosa.cli.serve_check import check, parrot
 from formosa.engines.gguf import read_metadata
 from formosa.engines.protocol import ChatEvent, ChatRequest

@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from formosa.chat.message import Message, Tool, json_text
-from formosa.chat.parser import Delta
+from formosa.chat.reply import Delta
 from formosa.chat.template import ChatTemplate
 from formosa.engines.llama import LlamaEngine
 from formosa.engines.protocol import (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from formosa.chat.message import Message, ToolCall
-from formosa.chat.parser import Defect
+from formosa.chat.reply import Defect
 from formosa.engines.protocol import ChatReply, ChatRequest, FinishReason
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat

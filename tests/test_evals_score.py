@@ -13,7 +13,7 @@ import pytest
 
 from evals_arithmetic import arithmetic, ask, exact, model
 from formosa.chat.message import Message, ToolCall
-from formosa.chat.parser import Defect
+from formosa.chat.reply import Defect
 from formosa.engines.protocol import ChatReply, Logprob, TokenLogprob, Usage
 from formosa.errors import DataError, LogError
 from formosa.evals.record import purity_record, reply_from_record, reply_record

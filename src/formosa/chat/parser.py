@@ -35,20 +35,7 @@ from formosa.chat.calls import MalformedCallError, list_items, read_calls
 from formosa.chat.message import Message, ToolCall
 from formosa.chat.reply import Defect, Delta, Event, Reply
 from formosa.chat.scan import CallScan, after_value
-from formosa.chat.tags import CALL, END_CALL, END_THINK, SPACE, THINK, partial_tag
-
-__all__ = [
-    "CALL",
-    "END_CALL",
-    "END_THINK",
-    "THINK",
-    "Defect",
-    "Delta",
-    "Event",
-    "Reply",
-    "ReplyParser",
-    "parse_reply",
-]
+from formosa.chat.tags import CALL, END_THINK, SPACE, THINK, partial_tag
 
 RETRIES = 64  # long re-readings after an unclosed string; keeps the work linear for hostile text
 PIECE = 4096  # characters read at a time, so that cutting the front off costs little

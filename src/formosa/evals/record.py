@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from formosa.chat.message import Message, ToolCall
-from formosa.chat.parser import Defect
+from formosa.chat.reply import Defect
 from formosa.engines.protocol import ChatReply, Logprob, TokenLogprob, Usage
 from formosa.errors import LogError
 from formosa.evals.task import Sample, Task

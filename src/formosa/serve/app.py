@@ -29,7 +29,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from formosa.chat.parser import Defect
+from formosa.chat.reply import Defect
 from formosa.engines.protocol import ChatEvent, ChatModel, Piece, Usage
 from formosa.errors import FormosaError, UnsupportedError
 from formosa.serve.chat import ChatBody

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from formosa.chat.parser import Defect
+from formosa.chat.reply import Defect
 from formosa.engines.protocol import Usage
 from formosa.serve.queue import Queue
 

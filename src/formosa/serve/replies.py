@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from formosa.chat.message import ToolCall
-from formosa.chat.parser import Defect, Delta
+from formosa.chat.reply import Defect, Delta
 from formosa.engines.protocol import (
     ChatEvent,
     ChatModel,

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Any
 
 from formosa.chat.message import ToolCall
-from formosa.chat.parser import Delta
+from formosa.chat.reply import Delta
 from formosa.engines.protocol import ChatEvent, ChatReply, Finished
 from formosa.serve.protocol import json_bytes
 from formosa.serve.responses import ResponseBody

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
-from formosa.chat.parser import Defect
+from formosa.chat.reply import Defect
 from formosa.engines.protocol import ChatModel, ChatReply, TextEngine, Usage
 from formosa.errors import FormosaError
 from formosa.serve.metrics import Metrics

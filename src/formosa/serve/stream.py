@@ -17,7 +17,7 @@ from contextlib import aclosing
 from typing import Any
 
 from formosa.chat.message import Message, ToolCall
-from formosa.chat.parser import Delta
+from formosa.chat.reply import Delta
 from formosa.engines.protocol import (
     ChatEvent,
     ChatReply,

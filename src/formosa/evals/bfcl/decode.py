@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from formosa.chat.message import Message
-from formosa.chat.parser import Defect
+from formosa.chat.reply import Defect
 from formosa.evals.bfcl.verdict import show
 
 DECODER = "tool-calls/1"

@@ -1,14 +1,18 @@
-"""One training row: a conversation with the tools it was offered, and the JSONL of it.
+"""One training row: a conversation with the tools it was offered, or a document, and its JSONL.
 
-Arguments and schemas stay JSON *text* in memory and in the file. A typed column can then never
-merge one tool's keys into another's, and the spelling a model learns is the spelling in the file.
+A conversation has `messages` and `tools`; a document, for continued pre-training, has `text`. No
+row has both. Arguments and schemas stay JSON *text* in memory and in the file. A typed column can
+then never merge one tool's keys into another's, and the spelling a model learns is the spelling in
+the file.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +21,62 @@ from formosa.errors import DataError, MessageError
 from formosa.files import replacing, sha256_json
 
 LANGUAGES = ("zh-TW", "en")
-FIELDS = {"id", "source", "kind", "language", "messages", "tools"}
+FIELDS = {"id", "source", "kind", "language", "messages", "tools", "text", "scores"}
+_IDEOGRAPHS = re.compile(r"[\u4e00-\u9fff]")
+_LETTERS = re.compile(r"[^\W\d_]")
+DOCUMENT = "text"
+"""The kind of a row that is a document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A conversation with its tools.
+    """A conversation with its tools, or a document.
 
     Attributes:
         id: unique within its file; made from the content where the file gives none.
-        source: the file or generator it came from.
-        kind: what it shows (`single`, `parallel`, …); "" where nobody said.
-        language: the language of the user's words: `zh-TW` or `en`.
+        source: the file, data set or generator it came from.
+        kind: what it shows (`single`, `parallel`, …); "" where nobody said, `text` of a document.
+        language: of the user's words, or of the document: `zh-TW` or `en`.
+        messages: the conversation; empty in a document.
+        tools: what was offered in it.
+        text: the document; "" in a conversation.
+        scores: figures about the row, such as `purity` in 0..1. They are no part of its content.
     """
 
     id: str
     source: str
     kind: str
     language: str
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
     tools: tuple[Tool, ...] = ()
+    text: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(
+        cls,
+        messages: Iterable[Message] = (),
+        tools: Iterable[Tool] = (),
+        *,
+        text: str = "",
+        id: str = "",
+        source: str = "",
+        kind: str = "",
+        language: str = "",
+        scores: Mapping[str, float] | None = None,
+    ) -> Row:
+        """A row with the blanks filled in: an id from the content, the language as it looks."""
+        messages, tools = tuple(messages), tuple(tools)
+        return cls(
+            id or sha256_json(content_key(messages, tools, text))[:16],
+            source,
+            kind or (DOCUMENT if text else ""),
+            language or guess_language(messages, text),
+            messages,
+            tools,
+            text,
+            dict(scores or {}),
+        )
 
     @classmethod
     def from_json(cls, value: Any, where: str, *, source: str = "") -> Row:
@@ -56,38 +96,51 @@ class Row:
                 f"{where}: unknown field {unknown[0]!r}.",
                 f"a row has {', '.join(sorted(FIELDS))}",
             )
-        try:
-            messages = tuple(
-                Message.from_openai(item, f"messages[{i}]")
-                for i, item in enumerate(_list(value.get("messages"), "messages"))
-            )
-            tools = tuple(
-                Tool.from_openai(item, f"tools[{i}]")
-                for i, item in enumerate(_list(value.get("tools") or [], "tools"))
-            )
-        except MessageError as error:
-            raise DataError(f"{where}: {error.message}.") from error
-        if not messages:
-            raise DataError(f"{where}: messages is empty.")
-        texts = {name: value.get(name) or "" for name in ("id", "source", "kind", "language")}
-        for name, text in texts.items():
-            if not isinstance(text, str):
-                raise DataError(f"{where}: {name} must be text, not {type(text).__name__}.")
-        language = texts["language"] or guess_language(messages)
-        if language not in LANGUAGES:
+        names = ("id", "source", "kind", "language", "text")
+        texts = [value.get(name) or "" for name in names]
+        for name, item in zip(names, texts, strict=True):
+            if not isinstance(item, str):
+                raise DataError(f"{where}: {name} must be text, not {type(item).__name__}.")
+        row_id, source, kind, language, text = texts[0], texts[1] or source, *texts[2:]
+        if language and language not in LANGUAGES:
             raise DataError(f"{where}: language must be one of {', '.join(LANGUAGES)}.")
-        row_id = texts["id"] or sha256_json(content_key(messages, tools))[:16]
-        return cls(row_id, texts["source"] or source, texts["kind"], language, messages, tools)
+        scores = _scores(value.get("scores"), where)
+        messages: tuple[Message, ...] = ()
+        tools: tuple[Tool, ...] = ()
+        if text:
+            if value.get("messages") or value.get("tools"):
+                raise DataError(
+                    f"{where}: has text and messages.",
+                    "a row is a document (text) or a conversation (messages, tools)",
+                )
+        elif kind == DOCUMENT:
+            raise DataError(f"{where}: the kind is {DOCUMENT!r}, but there is no text.")
+        else:
+            messages, tools = _conversation(value, where)
+        return cls.of(
+            messages,
+            tools,
+            text=text,
+            id=row_id,
+            source=source,
+            kind=kind,
+            language=language,
+            scores=scores,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The shape of one JSONL line; `from_json` of it is this row again."""
-        return {
+        value: dict[str, Any] = {
             "id": self.id,
             "source": self.source,
             "kind": self.kind,
             "language": self.language,
-            "messages": [message.to_openai() for message in self.messages],
-            "tools": [
+        }
+        if self.text:
+            value["text"] = self.text
+        else:
+            value["messages"] = [message.to_openai() for message in self.messages]
+            value["tools"] = [
                 {
                     "type": "function",
                     "function": {
@@ -97,30 +150,55 @@ class Row:
                     },
                 }
                 for tool in self.tools
-            ],
-        }
+            ]
+        if self.scores:
+            value["scores"] = dict(self.scores)
+        return value
 
     @property
     def question(self) -> str:
-        """All that the user said, one turn a line: what must not be in two splits."""
+        """All that the user said, one turn a line, or the document: what must not be in two
+        splits."""
+        if self.text:
+            return self.text.strip()
         return "\n".join(item.content.strip() for item in self.messages if item.role == "user")
 
+    @property
+    def characters(self) -> int:
+        """The length of all its texts in characters, without what a template puts around them."""
+        return (
+            len(self.text)
+            + sum(
+                len(item.content)
+                + len(item.reasoning)
+                + sum(len(call.name) + len(call.arguments) for call in item.tool_calls)
+                for item in self.messages
+            )
+            + sum(len(t.name) + len(t.description) + len(t.parameters) for t in self.tools)
+        )
+
     def content_sha256(self) -> str:
-        """Equal for rows that would train the same; id, source and kind don't count."""
-        return sha256_json(content_key(self.messages, self.tools))
+        """Equal for rows that would train the same; id, source, kind and scores don't count."""
+        return sha256_json(content_key(self.messages, self.tools, self.text))
 
 
-def content_key(messages: Iterable[Message], tools: Iterable[Tool]) -> list[Any]:
+def content_key(messages: Iterable[Message], tools: Iterable[Tool], text: str = "") -> list[Any]:
+    if text:
+        return [text]
     return [
         [message.to_openai() for message in messages],
         [[tool.name, tool.description, tool.parameters] for tool in tools],
     ]
 
 
-def guess_language(messages: Iterable[Message]) -> str:
-    """`zh-TW` where the user wrote any CJK ideograph, else `en`."""
-    text = "".join(item.content for item in messages if item.role == "user")
-    return "zh-TW" if any("\u4e00" <= character <= "\u9fff" for character in text) else "en"
+def guess_language(messages: Iterable[Message], text: str = "") -> str:
+    """`zh-TW` where the user wrote any CJK ideograph, else `en`; of a document, where a tenth of
+    its letters are ideographs."""
+    if text:
+        ideographs = len(_IDEOGRAPHS.findall(text))
+        return "zh-TW" if ideographs and 10 * ideographs >= len(_LETTERS.findall(text)) else "en"
+    spoken = "".join(item.content for item in messages if item.role == "user")
+    return "zh-TW" if _IDEOGRAPHS.search(spoken) else "en"
 
 
 def scan_rows(path: Path, *, source: str = "") -> Iterator[tuple[str, Row | DataError]]:
@@ -173,6 +251,40 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
             file.write(json_text(row.to_json()).encode("utf-8") + b"\n")
             count += 1
     return count
+
+
+def _conversation(
+    value: Mapping[str, Any], where: str
+) -> tuple[tuple[Message, ...], tuple[Tool, ...]]:
+    try:
+        messages = tuple(
+            Message.from_openai(item, f"messages[{i}]")
+            for i, item in enumerate(_list(value.get("messages"), "messages"))
+        )
+        tools = tuple(
+            Tool.from_openai(item, f"tools[{i}]")
+            for i, item in enumerate(_list(value.get("tools") or [], "tools"))
+        )
+    except MessageError as error:
+        raise DataError(f"{where}: {error.message}.") from error
+    if not messages:
+        raise DataError(f"{where}: messages is empty.")
+    return messages, tools
+
+
+def _scores(value: Any, where: str) -> dict[str, float]:
+    if not value:
+        return {}
+    if not isinstance(value, Mapping):
+        raise DataError(f"{where}: scores must be an object, not {type(value).__name__}.")
+    for name, score in value.items():
+        if (
+            isinstance(score, bool)
+            or not isinstance(score, int | float)
+            or not math.isfinite(score)
+        ):
+            raise DataError(f"{where}: scores.{name} must be a number.")
+    return dict(value)
 
 
 def _list(value: Any, path: str) -> list[Any]:

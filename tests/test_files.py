@@ -8,6 +8,7 @@ import json
 import math
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -316,6 +317,40 @@ def test_records_go_to_the_disk_unless_told_otherwise(
     with JsonLines(tmp_path / "b", sync=False) as lines:
         lines.append(1)
     assert len(synced) == 1
+
+
+@pytest.mark.parametrize("before", [None, 0o644, 0o666, 0o600])
+def test_a_private_file_is_its_owner_s_from_its_first_byte_on(
+    tmp_path: Path, before: int | None
+) -> None:
+    """It holds people's words: a mode that is set after the file was opened comes too late."""
+    path = tmp_path / "new" / "f.jsonl"
+    if before is not None:
+        path.parent.mkdir()
+        path.write_bytes(b"1\n")
+        path.chmod(before)
+    old = os.umask(0)
+    try:
+        with JsonLines(path, private=True) as lines:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            lines.append(2)
+    finally:
+        os.umask(old)
+    assert [value for _, value in read_jsonl(path)] == ([2] if before is None else [1, 2])
+
+
+def test_a_file_that_can_t_be_made_private_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that belongs to somebody else, in a folder that several share."""
+
+    def refuse(descriptor: int, mode: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(UserError, match="No permission to write"):
+        JsonLines(tmp_path / "f.jsonl", private=True)
+    assert (tmp_path / "f.jsonl").read_bytes() == b""
 
 
 def test_a_log_where_no_file_can_be_is_said(tmp_path: Path) -> None:

@@ -129,6 +129,9 @@ def test_only_the_owner_may_read_a_log(tmp_path: Path) -> None:
     path = tmp_path / "new" / "log.jsonl"
     logged(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o644)
+    logged(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600, "also one that was there before"
 
 
 def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

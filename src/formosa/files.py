@@ -18,6 +18,7 @@ from typing import IO, Any
 from formosa.errors import UserError
 
 CHUNK = 1 << 20
+PRIVATE = 0o600
 
 
 def canonical_json(value: Any) -> str:
@@ -140,15 +141,24 @@ class JsonLines:
 
     A process killed in the middle of `append` leaves a torn last line, and the next one to open
     the file cuts it off: what had been acknowledged is kept, what had not is not half there.
+
+    Args:
+        path: the file; its folder is made.
+        sync: whether each record is forced to the disk, which takes milliseconds.
+        private: whether only its owner may read and write it, also where it was there before.
+
+    Raises:
+        UserError: the file can't be written, or is to be private and belongs to somebody else.
     """
 
-    def __init__(self, path: Path, *, sync: bool = True) -> None:
+    def __init__(self, path: Path, *, sync: bool = True, private: bool = False) -> None:
         self.path = path
         self._sync = sync
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             cut_torn_line(path)
-            self._file = path.open("ab", buffering=0)
+            opener = _open_privately if private else None
+            self._file = open(path, "ab", buffering=0, opener=opener)  # noqa: SIM115  # see close
         except OSError as error:
             raise explain_os_error(error, path) from error
 
@@ -179,6 +189,17 @@ class JsonLines:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _open_privately(path: str, flags: int) -> int:
+    """Before a word is in it: a mode that is set afterwards leaves time to look."""
+    descriptor = os.open(path, flags, PRIVATE)
+    try:
+        os.fchmod(descriptor, PRIVATE)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def cut_torn_line(path: Path) -> int:

@@ -22,12 +22,11 @@ from formosa.engines.protocol import (
 )
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import UserError
-from formosa.files import JsonLines, explain_os_error, sha256_text
+from formosa.files import JsonLines, sha256_text
 from formosa.serve.completions import TextAnswer
 from formosa.serve.served import Served
 
 _LOG = logging.getLogger("formosa.serve")
-PRIVATE = 0o600
 
 
 class Record:
@@ -38,14 +37,8 @@ class Record:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=PRIVATE)
-            path.chmod(PRIVATE)
-        except OSError as error:
-            raise explain_os_error(error, path) from error
         # Not forced to the disk line by line: that would cost each reply milliseconds.
-        self._lines = JsonLines(path, sync=False)
+        self._lines = JsonLines(path, sync=False, private=True)
         self._warned = False
 
     def chat(

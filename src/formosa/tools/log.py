@@ -14,7 +14,6 @@ recognised, and `content` holds the first 500 characters of what a tool returned
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from typing import Any
 
 from formosa.chat.message import ToolCall, json_text
 from formosa.errors import MessageError
-from formosa.files import JsonLines, explain_os_error
+from formosa.files import JsonLines
 from formosa.tools.runner import ToolResult
 
 SHOWN = 500  # characters of a result, and of arguments that are no JSON object
@@ -42,12 +41,7 @@ class ToolLog:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        except OSError as error:
-            raise explain_os_error(error, path) from error
-        self._lines = JsonLines(path)
+        self._lines = JsonLines(path, private=True)
 
     def __call__(self, call: ToolCall, result: ToolResult) -> None:
         self._lines.append(

@@ -12,6 +12,7 @@ from huggingface_hub import parse_eval_result_entries
 
 from card_run import write_log
 from formosa.card.eval_results import write_eval_results
+from formosa.card.figures import Sources
 from formosa.card.tables import LogFile
 
 COMMIT = "b" * 40
@@ -37,7 +38,7 @@ def run_with(
 
 
 def test_a_whole_benchmark_of_the_hub_is_an_entry_that_its_library_reads(tmp_path: Path) -> None:
-    (path,) = write_eval_results(tmp_path, run_with(tmp_path))
+    (path,) = write_eval_results(Sources(tmp_path), run_with(tmp_path))
     assert path == tmp_path / ".eval_results" / "gpqa-diamond.yaml"
     (entry,) = parse_eval_result_entries(yaml.safe_load(path.read_text(encoding="utf-8")))
     assert (entry.dataset_id, entry.task_id) == ("Idavidrein/gpqa", "gpqa_diamond")
@@ -49,7 +50,9 @@ def test_a_whole_benchmark_of_the_hub_is_an_entry_that_its_library_reads(tmp_pat
 
 def test_another_benchmark_has_the_hub_s_default_task(tmp_path: Path) -> None:
     source = "https://huggingface.co/datasets/ikala/tmmluplus"
-    (path,) = write_eval_results(tmp_path, run_with(tmp_path, task="tmmluplus", source=source))
+    (path,) = write_eval_results(
+        Sources(tmp_path), run_with(tmp_path, task="tmmluplus", source=source)
+    )
     (entry,) = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert entry["dataset"] == {"id": "ikala/tmmluplus", "task_id": "default", "revision": COMMIT}
 
@@ -66,11 +69,11 @@ def test_another_benchmark_has_the_hub_s_default_task(tmp_path: Path) -> None:
 def test_what_is_no_score_of_a_hub_benchmark_is_not_written(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    assert write_eval_results(tmp_path, run_with(tmp_path, **change)) == []
+    assert write_eval_results(Sources(tmp_path), run_with(tmp_path, **change)) == []
     assert not (tmp_path / ".eval_results").exists()
 
 
 def test_a_revision_that_is_no_commit_is_left_out(tmp_path: Path) -> None:
-    (path,) = write_eval_results(tmp_path, run_with(tmp_path, revision="main"))
+    (path,) = write_eval_results(Sources(tmp_path), run_with(tmp_path, revision="main"))
     (entry,) = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert "revision" not in entry["dataset"]

@@ -16,9 +16,10 @@ from typing import Any
 import yaml
 
 from formosa import __version__
+from formosa.card.figures import Sources
 from formosa.card.tables import LogFile
 from formosa.files import write_text
-from formosa.results.log import EvalLog, read_log
+from formosa.results.log import EvalLog
 from formosa.results.metrics import score
 
 FOLDER = ".eval_results"
@@ -27,8 +28,12 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TASK_IDS = {"gpqa-diamond": "gpqa_diamond"}  # others have one task, which the hub calls default
 
 
-def write_eval_results(run_folder: Path, logs: list[LogFile]) -> list[Path]:
+def write_eval_results(sources: Sources, logs: list[LogFile]) -> list[Path]:
     """Write the files of a run folder, and return them; none where no benchmark is on the hub.
+
+    Args:
+        sources: the run folder's files, each of which is read once.
+        logs: those of the run.
 
     Raises:
         LogError: a log can't be read.
@@ -37,9 +42,9 @@ def write_eval_results(run_folder: Path, logs: list[LogFile]) -> list[Path]:
 
     written = []
     for log in logs:
-        entry = _entry(read_log(run_folder / log.name)) if log.role == "trained" else None
+        entry = _entry(sources.log(log.name)) if log.role == "trained" else None
         if entry is not None:
-            path = run_folder / FOLDER / f"{log.task}.yaml"
+            path = sources.root / FOLDER / f"{log.task}.yaml"
             value = eval_result_entries_to_yaml([entry])
             write_text(path, yaml.safe_dump(value, allow_unicode=True, sort_keys=False))
             written.append(path)

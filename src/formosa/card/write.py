@@ -52,7 +52,7 @@ def write_card(run_folder: Path) -> str:
     body = _body(ledger, logs, name)
     text = Card(fields, "\n" + body + write_claims(ledger.claims())).text()
     write_text(run_folder / CARD_NAME, text)
-    write_eval_results(run_folder, logs)
+    write_eval_results(ledger.sources, logs)
     return text
 
 

@@ -127,12 +127,25 @@ Stop = Annotated[str, pydantic.Field(min_length=1, max_length=1000)]
 TopLogprobs = Annotated[int, pydantic.Field(ge=0, le=20)]
 
 
-class SamplingBody(Body):
-    """The fields that both kinds of completions have."""
+class RequestBody(Body):
+    """The fields that every route has."""
 
     model: str | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+    # Change no answer.
+    user: Any = None
+    metadata: Any = None
+    store: Any = None
+    service_tier: Any = None
+    safety_identifier: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_retention: Any = None
+
+
+class SamplingBody(RequestBody):
+    """The fields that both kinds of completions have."""
 
     max_tokens: Whole | None = None
     temperature: Annotated[float, pydantic.Field(ge=0, le=2)] | None = None
@@ -153,15 +166,6 @@ class SamplingBody(Body):
     skip_special_tokens: Annotated[
         None, only([False], "tags are always kept: only false is supported")
     ] = None
-
-    # Change no answer.
-    user: Any = None
-    metadata: Any = None
-    store: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_retention: Any = None
 
     @pydantic.field_validator("logit_bias")
     @classmethod

@@ -17,8 +17,8 @@ from formosa.errors import FormosaError, MessageError, UnsupportedError
 from formosa.serve.chat import ChatBody, Effort
 from formosa.serve.protocol import (
     Body,
+    RequestBody,
     RequestError,
-    StreamOptions,
     Whole,
     only,
     refused,
@@ -41,15 +41,12 @@ class Text(Body):
     verbosity: Annotated[None, only(["medium"], "the model was not trained for it")] = None
 
 
-class ResponseBody(Body):
+class ResponseBody(RequestBody):
     input: Any
-    model: str | None = None
     instructions: str | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     max_output_tokens: Whole | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -65,15 +62,6 @@ class ResponseBody(Body):
     max_tool_calls: Annotated[None, only([], "there are no tools of the server's own")] = None
     top_logprobs: Annotated[None, only([0], "use /v1/chat/completions")] = None
     truncation: Annotated[None, only(["disabled"], "nothing is cut off in silence")] = None
-
-    # Change no answer.
-    metadata: Any = None
-    user: Any = None
-    store: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_retention: Any = None
 
     def request(self, info: ModelInfo) -> ChatRequest:
         """What the model is asked.

@@ -107,7 +107,7 @@ def test_words_for_this_machine_take_no_proxy(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(httpx2, "AsyncClient", client)
 
     async def ask(url: str) -> None:
-        endpoint = Endpoint(url, model="m", api_key=None, timeout=1, transport=None)
+        endpoint = Endpoint(url, model="m", timeout=1)
         await endpoint._clients.get()
         await endpoint.aclose()
 

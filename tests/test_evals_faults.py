@@ -359,6 +359,28 @@ def test_through_a_proxy_errors_are_of_the_same_kinds(
         assert error.value.retry_after == 7
 
 
+def test_a_stream_is_asked_for_once_too() -> None:
+    """Its caller counts the tries of all requests together."""
+    asked = []
+
+    def busy(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return httpx2.Response(429, text="{}", headers={"retry-after": "0"})
+
+    async def once() -> None:
+        transport = httpx2.MockTransport(busy)
+        model = AskingChat("http://far.example/v1", model="m", transport=transport, attempts=9)
+        try:
+            async for _ in model.stream(ChatRequest((Message("user", "?"),))):
+                raise AssertionError("nothing was answered")
+        finally:
+            await model.aclose()
+
+    with pytest.raises(BusyError):
+        asyncio.run(once())
+    assert asked == ["/v1/chat/completions"]
+
+
 def test_through_a_proxy_a_server_that_is_not_there_is_unreachable() -> None:
     def nobody(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectError("refused")

@@ -28,14 +28,20 @@ import urllib.request
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 from urllib.parse import urlsplit
 
 import httpx2
 
-from formosa.engines.endpoint import BUSY, NOT_THERE, Endpoint, NotThereError
+from formosa.engines.endpoint import (
+    BUSY,
+    NOT_THERE,
+    SILENCE,
+    Endpoint,
+    NotThereError,
+    RemoteOptions,
+)
 from formosa.engines.http import error_from, json_object
-from formosa.engines.protocol import ModelInfo
 from formosa.engines.remote_chat import RemoteChat
 from formosa.errors import BusyError, ContextError, EngineError, FormosaError, UserError
 
@@ -56,48 +62,16 @@ class Answer(NamedTuple):
     value: dict[str, Any] | None
 
 
-class AskingChat(RemoteChat):
-    """A chat server that is asked once. Arguments as for `Remote`; `timeout` is what the server
-    may be silent for, in seconds."""
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        model: str | None = None,
-        api_key: str | None = None,
-        timeout: float = 600,
-        transport: httpx2.AsyncBaseTransport | None = None,
-        info: ModelInfo | None = None,
-    ) -> None:
-        self._endpoint = _OneTry(
-            base_url, model=model, api_key=api_key, timeout=timeout, transport=transport, info=info
-        )
-
-    async def prepare(self) -> None:
-        """Find out the model's name, where none was given."""
-        await self._endpoint.model()
-
-    async def alive(self) -> bool:
-        """Whether anything answers at the address at all."""
-        try:
-            await self._endpoint.json("/models")
-        except UnreachableError:
-            return False
-        except FormosaError:
-            return True  # an answer of another kind
-        return True
-
-
 class _OneTry(Endpoint):
-    def __init__(self, base_url: str, *, api_key: str | None, timeout: float, **how: Any) -> None:
-        super().__init__(base_url, api_key=api_key, timeout=timeout, **how)
-        self._key = api_key
+    def __init__(self, base_url: str, **options: Unpack[RemoteOptions]) -> None:
+        options["attempts"] = 1  # whoever asks knows about the other requests
+        super().__init__(base_url, **options)
+        self._key = options.get("api_key")
         self._headers = {"content-type": "application/json", "accept": "application/json"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
-        direct = how.get("transport") is None and not _has_proxy(self.url)
-        self._lines = Lines(self.url, timeout) if direct else None
+        if self._key:
+            self._headers["authorization"] = f"Bearer {self._key}"
+        direct = options.get("transport") is None and not _has_proxy(self.url)
+        self._lines = Lines(self.url, options.get("timeout", SILENCE)) if direct else None
 
     async def json(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         url = path if path.startswith("http") else self.url + path
@@ -145,6 +119,26 @@ class _OneTry(Endpoint):
         if self._lines is not None:
             self._lines.close()
         await super().aclose()
+
+
+class AskingChat(RemoteChat):
+    """A chat server that is asked once. Arguments as for `Remote`, without `attempts`."""
+
+    _endpoint_type = _OneTry
+
+    async def prepare(self) -> None:
+        """Find out the model's name, where none was given."""
+        await self._endpoint.model()
+
+    async def alive(self) -> bool:
+        """Whether anything answers at the address at all."""
+        try:
+            await self._endpoint.json("/models")
+        except UnreachableError:
+            return False
+        except FormosaError:
+            return True  # an answer of another kind
+        return True
 
 
 @dataclass

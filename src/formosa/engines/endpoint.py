@@ -14,7 +14,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
@@ -25,6 +25,7 @@ from formosa.engines.protocol import ModelInfo
 from formosa.errors import BusyError, ContextError, EngineError, UserError
 
 ATTEMPTS = 6
+SILENCE = 600.0  # seconds
 LONGEST_WAIT = 60.0  # seconds; a server that asks for more is not waited for
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -47,8 +48,19 @@ class Server(NamedTuple):
     version: tuple[int, ...] = ()  # vLLM's; () where it is unknown
 
 
+class RemoteOptions(TypedDict, total=False):
+    """How a server is asked: see `Remote`."""
+
+    model: str | None
+    api_key: str | None
+    timeout: float
+    transport: httpx2.AsyncBaseTransport | None
+    info: ModelInfo | None
+    attempts: int
+
+
 class Endpoint:
-    """One server: its address, its key and the manners of asking it.
+    """One server: its address, its key and the manners of asking it. Arguments as for `Remote`.
 
     Attributes:
         here: whether it is on this machine.
@@ -58,10 +70,10 @@ class Endpoint:
         self,
         base_url: str,
         *,
-        model: str | None,
-        api_key: str | None,
-        timeout: float,
-        transport: httpx2.AsyncBaseTransport | None,
+        model: str | None = None,
+        api_key: str | None = None,
+        timeout: float = SILENCE,
+        transport: httpx2.AsyncBaseTransport | None = None,
         info: ModelInfo | None = None,
         attempts: int = ATTEMPTS,
     ) -> None:
@@ -252,26 +264,10 @@ class Remote:
         UserError: the address is none.
     """
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        model: str | None = None,
-        api_key: str | None = None,
-        timeout: float = 600,
-        transport: httpx2.AsyncBaseTransport | None = None,
-        info: ModelInfo | None = None,
-        attempts: int = ATTEMPTS,
-    ) -> None:
-        self._endpoint = Endpoint(
-            base_url,
-            model=model,
-            api_key=api_key,
-            timeout=timeout,
-            transport=transport,
-            info=info,
-            attempts=attempts,
-        )
+    _endpoint_type: type[Endpoint] = Endpoint
+
+    def __init__(self, base_url: str, **options: Unpack[RemoteOptions]) -> None:
+        self._endpoint = self._endpoint_type(base_url, **options)
 
     @property
     def info(self) -> ModelInfo:

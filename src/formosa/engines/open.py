@@ -207,7 +207,7 @@ def _raw(
 
 def _served_template(url: str, api_key: str | None) -> ChatTemplate | None:
     """What llama.cpp's `/props` says of the template of the model that it has loaded."""
-    checked = Endpoint(url, model=None, api_key=None, timeout=10, transport=None)
+    checked = Endpoint(url)
     headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
     try:
         answer = httpx2.get(

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Literal
-
-import httpx2
+from typing import Any, Literal, Unpack
 
 from formosa.engines.dialect import (
     PROBE_TOKENS,
@@ -23,10 +21,10 @@ from formosa.engines.dialect import (
     sampling_fields,
     text_logprob_fields,
 )
-from formosa.engines.endpoint import ATTEMPTS, NotThereError, Remote, Server
+from formosa.engines.endpoint import NotThereError, Remote, RemoteOptions, Server
 from formosa.engines.http import sse_objects
 from formosa.engines.logprobs import Ledger, from_columns, from_content
-from formosa.engines.protocol import Logprob, ModelInfo, Piece, Prompt, Sampling, Usage
+from formosa.engines.protocol import Logprob, Piece, Prompt, Sampling, Usage
 from formosa.engines.vocabulary import Vocabulary
 from formosa.errors import (
     ContextError,
@@ -59,30 +57,17 @@ class RemoteText(Remote):
     Args:
         vocabulary: the model's tokens, where its files are here: then log-probabilities have the
             bytes and numbers of their tokens on vLLM too.
-        **others: as in `Remote`.
+        **options: as in `Remote`.
     """
 
     def __init__(
         self,
         base_url: str,
         *,
-        model: str | None = None,
-        api_key: str | None = None,
-        timeout: float = 600,
-        transport: httpx2.AsyncBaseTransport | None = None,
-        info: ModelInfo | None = None,
-        attempts: int = ATTEMPTS,
         vocabulary: Vocabulary | None = None,
+        **options: Unpack[RemoteOptions],
     ) -> None:
-        super().__init__(
-            base_url,
-            model=model,
-            api_key=api_key,
-            timeout=timeout,
-            transport=transport,
-            info=info,
-            attempts=attempts,
-        )
+        super().__init__(base_url, **options)
         self.vocabulary = vocabulary
         self._tokenizes: bool | None = None
         self._understood: set[str] = set()

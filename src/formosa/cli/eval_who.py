@@ -7,7 +7,7 @@ must have the same model, and share the questions.
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -67,28 +67,19 @@ class Who:
         Raises:
             EngineError: none of the servers answers.
         """
-        models = self.models(out)
-        try:
-            yield await self._ready(models, out)
-        finally:
-            for model in models:
-                await model.aclose()
-
-    async def _ready(self, models: list[ChatModel], out: Output) -> list[ChatModel]:
         if not self.base_url:
-            return models
-        ready, last = [], None
-        for model in models:
+            (model,) = self.models(out)
             try:
-                await model.prepare()  # type: ignore[attr-defined]
-                ready.append(model)
-            except EngineError as error:
-                last = error
-                if len(models) > 1:
-                    out.say(f"{error.message} It is left out.")
-        if last is not None and not ready:
-            raise last
-        return ready
+                yield [model]
+            finally:
+                await model.aclose()
+            return
+        servers = self._servers()
+        try:
+            yield [*await _ready(servers, out)]
+        finally:
+            for server in servers:
+                await server.aclose()
 
     def _servers(self) -> list[AskingChat]:
         from formosa.engines.asking import AskingChat
@@ -114,6 +105,22 @@ class Who:
             unnamed = logged["name"] == urlsplit(base_url).netloc
             return replace(self, base_url=urls, model=None if unnamed else logged["name"])
         return replace(self, model=logged["path"] or logged["name"])
+
+
+async def _ready(servers: Sequence[AskingChat], out: Output) -> list[AskingChat]:
+    """Those that answer."""
+    ready, last = [], None
+    for server in servers:
+        try:
+            await server.prepare()
+            ready.append(server)
+        except EngineError as error:
+            last = error
+            if len(servers) > 1:
+                out.say(f"{error.message} It is left out.")
+    if last is not None and not ready:
+        raise last
+    return ready
 
 
 _OPTIONS = (

@@ -34,7 +34,18 @@ class ParallelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: Literal["auto", "ddp", "fsdp", "deepspeed-2", "deepspeed-3"] = Field(
-        "auto", description="Whole copies (ddp), or weights and optimizer in shards"
+        "auto",
+        description="Whole copies (ddp), or weights and optimizer in shards; auto: fsdp for all "
+        "weights on several GPUs, otherwise ddp",
+    )
+    reshard: bool = Field(
+        True, description="fsdp: gather weights again for the backward pass; false: more memory"
+    )
+    offload: bool = Field(
+        False, description="Keep the shards in the machine's memory: slow, for what fits no GPU"
+    )
+    timeout_minutes: int = Field(
+        30, ge=1, description="How long a process waits for the others before all give up"
     )
 
 

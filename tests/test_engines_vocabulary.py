@@ -41,6 +41,22 @@ def test_control_tokens_are_those_that_mean_something(tmp_path: Path) -> None:
     assert found == {"<bos>", "<tool_call>", "<|tool|>", "[INST]"}
 
 
+@pytest.mark.parametrize(
+    ("kinds", "family"),
+    [
+        ((CONTROL, CONTROL), "gemma"),
+        ((USER_DEFINED, USER_DEFINED), "gemma"),  # as older converters wrote it
+        ((CONTROL, NORMAL), None),  # a tokenizer may cut it in pieces
+    ],
+)
+def test_a_family_is_known_by_turn_tokens_that_are_never_cut(
+    tmp_path: Path, kinds: tuple[int, int], family: str | None
+) -> None:
+    tokens = list(zip(("<start_of_turn>", "<end_of_turn>"), kinds, strict=True))
+    path = file_with(tmp_path, "llama", [("a", NORMAL), *tokens])
+    assert Vocabulary.from_gguf(path).family == family
+
+
 def test_grammars_of_llama_cpp_and_vllm_name_different_tags(tmp_path: Path) -> None:
     """Both use llguidance, and take a user-defined `<tool_call>` for text and for a token."""
     tokens = [("<think>", CONTROL), ("<tool_call>", USER_DEFINED), ("<bos>", CONTROL)]

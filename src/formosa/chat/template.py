@@ -79,16 +79,22 @@ FAMILIES = {
 }
 
 
+def find_family(tokens: Iterable[str]) -> Family | None:
+    """The family whose control tokens are among these; None where no known one fits."""
+    known = set(tokens)
+    fitting = (family for family in FAMILIES.values() if {family.open, family.close} <= known)
+    return next(fitting, None)
+
+
 def family_of_vocabulary(tokens: Iterable[str]) -> Family:
     """The family whose control tokens a vocabulary holds.
 
     Raises:
         UserError: none of the known families fits.
     """
-    known = set(tokens)
-    for family in FAMILIES.values():
-        if {family.open, family.close} <= known:
-            return family
+    found = find_family(tokens)
+    if found is not None:
+        return found
     wanted = ", ".join(f"{f.open} and {f.close}" for f in FAMILIES.values())
     raise UserError(
         f"The vocabulary holds the turn tokens of no known family ({wanted}).",

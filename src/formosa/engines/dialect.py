@@ -7,6 +7,7 @@ what they do not know, and a reply that was not made as asked looks like one tha
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from formosa.engines.endpoint import Server
@@ -18,6 +19,7 @@ GRAMMAR = "%llguidance {}\n"  # how llama.cpp tells our grammars from its own
 SAMPLERS = ["penalties", "temperature", "top_k", "top_p", "min_p"]
 PROBE = "\u2603"  # a snowman: no model begins a reply with one unless it has to
 PROBE_TOKENS = 4  # a character may be several tokens
+KEPT = 1000  # grammars that are remembered
 _START = re.compile(r"^start\s*:", re.MULTILINE)
 
 _BEYOND_OPENAI = ("top_k", "min_p", "repetition_penalty")
@@ -128,14 +130,32 @@ def probe(grammar: str) -> str:
     return begun
 
 
-def check_probe(text: object) -> None:
-    """
-    Raises:
-        UnsupportedError: the snowman did not come, so the grammar was not followed.
-    """
-    if not str(text).startswith(PROBE):
-        raise UnsupportedError(
-            "grammar",
-            "llama.cpp can't follow it",
-            "a JSON schema with fewer keywords may help, such as a simpler `pattern`",
-        )
+class FollowedGrammars:
+    """The grammars that a llama.cpp was seen to follow, so that each is tried once."""
+
+    def __init__(self) -> None:
+        self._followed: set[str] = set()
+
+    async def check(self, grammar: str, write: Callable[[str], Awaitable[object]]) -> None:
+        """Try a grammar that was not tried yet.
+
+        Args:
+            grammar: in llguidance's Lark.
+            write: writes up to `PROBE_TOKENS` tokens, the likeliest ones, under the grammar that it
+                is given, and returns them as text. Where its prompt is that of the request, it
+                need not be read again.
+
+        Raises:
+            UnsupportedError: the snowman did not come, so the grammar is not followed.
+        """
+        if grammar in self._followed:
+            return
+        if not str(await write(probe(grammar))).startswith(PROBE):
+            raise UnsupportedError(
+                "grammar",
+                "llama.cpp can't follow it",
+                "a JSON schema with fewer keywords may help, such as a simpler `pattern`",
+            )
+        if len(self._followed) >= KEPT:
+            self._followed.clear()
+        self._followed.add(grammar)

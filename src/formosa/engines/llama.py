@@ -28,8 +28,8 @@ import httpx2
 
 from formosa.chat.message import Message, Tool
 from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
-from formosa.chat.template import FAMILIES, ChatTemplate
-from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, SAMPLERS, check_probe, probe
+from formosa.chat.template import ChatTemplate
+from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, SAMPLERS, FollowedGrammars
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.http import LoopClients, error_from, sse_objects
 from formosa.engines.llama_logprobs import WrittenTokens
@@ -108,7 +108,7 @@ class LlamaEngine:
         files = list(self._adapters.values())
         self._server: Any = start(path, context, slots, threads, self.api_key, files)
         self._path = path
-        self._understood: set[str] = set()
+        self._followed = FollowedGrammars()
         self.base_url: str = self._server.listening_address
         headers = {"authorization": f"Bearer {self.api_key}"}
         # No connection is kept: each would hold one of llama.cpp's few HTTP threads.
@@ -124,7 +124,6 @@ class LlamaEngine:
         )
         with httpx2.Client(base_url=self.base_url, headers=headers, trust_env=False) as client:
             props = client.get("/props").raise_for_status().json()
-            self.family = _family(client)
         trained = int(props["default_generation_settings"]["n_ctx"])
         # llama.cpp fills the gap with ChatML when the file has no template; the file is the truth.
         source = metadata.get("tokenizer.chat_template")
@@ -152,6 +151,11 @@ class LlamaEngine:
     @property
     def info(self) -> ModelInfo:
         return self._info
+
+    @property
+    def family(self) -> str | None:
+        """The name of the family whose turn tokens the file has."""
+        return self._vocabulary.family
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -237,28 +241,19 @@ class LlamaEngine:
         return await self._post("/completion", {**body, **more, "stream": False})
 
     async def _check_grammar(self, grammar: str, body: dict[str, Any]) -> None:
-        """Whether llama.cpp follows `grammar`; it says nothing when it can't, and writes freely.
+        async def write(probe: str) -> object:
+            asked = {
+                **body,
+                "grammar": GRAMMAR + probe,
+                "n_predict": PROBE_TOKENS,
+                "n_probs": 0,
+                "temperature": 0.0,
+                "stop": [],
+                "logit_bias": [],
+            }
+            return (await self._post("/completion", asked)).get("content")
 
-        The probe's prompt is the request's own, so that it need not be read again.
-
-        Raises:
-            UnsupportedError: the grammar is not understood.
-        """
-        if grammar in self._understood:
-            return
-        asked = {
-            **body,
-            "grammar": GRAMMAR + probe(grammar),
-            "n_predict": PROBE_TOKENS,
-            "n_probs": 0,
-            "temperature": 0.0,
-            "stop": [],
-            "logit_bias": [],
-        }
-        check_probe((await self._post("/completion", asked)).get("content"))
-        if len(self._understood) >= 1000:
-            self._understood.clear()
-        self._understood.add(grammar)
+        await self._followed.check(grammar, write)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
@@ -390,16 +385,3 @@ def _piece(event: dict[str, Any]) -> Piece:
         event.get("timings", {}).get("cache_n", 0),
     )
     return Piece(event.get("content", ""), finish, usage)
-
-
-def _family(client: httpx2.Client) -> str | None:
-    """The family whose control tokens are single tokens of this vocabulary."""
-    for family in FAMILIES.values():
-        for token in (family.open, family.close):
-            body = {"content": token, "add_special": False, "parse_special": True}
-            answer = client.post("/tokenize", json=body).raise_for_status().json()
-            if len(answer["tokens"]) != 1:
-                break
-        else:
-            return family.name
-    return None

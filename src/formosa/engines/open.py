@@ -140,7 +140,7 @@ def _vllm(
     # Before anything is loaded: a minute later would be late.
     own = ModelInfo(found.name, template=read_template(found.path))
     vocabulary = read_vocabulary(found.path)
-    family = _family(vocabulary)
+    family = vocabulary.family if vocabulary else None
     chosen = _chosen(template, own, family, tools, say)
     if chosen is None:
         raise UserError(
@@ -202,7 +202,8 @@ def _raw(
         for url in urls
     ]
     engine = engines[0] if len(engines) == 1 else EnginePool(engines)
-    return TemplatedChat(engine, _chosen(template, engine.info, _family(vocabulary), tools, say))
+    family = vocabulary.family if vocabulary else None
+    return TemplatedChat(engine, _chosen(template, engine.info, family, tools, say))
 
 
 def _served_template(url: str, api_key: str | None) -> ChatTemplate | None:
@@ -232,13 +233,6 @@ def _files(found: Model) -> tuple[ChatTemplate | None, Vocabulary | None]:
         return None, vocabulary
     bos, eos = vocabulary.begin_and_end
     return ChatTemplate.from_source(source, bos_token=bos, eos_token=eos), vocabulary
-
-
-def _family(vocabulary: Vocabulary | None) -> str | None:
-    """The family whose control tokens the vocabulary has."""
-    known = vocabulary.control_tokens if vocabulary else frozenset()
-    fitting = (name for name, f in FAMILIES.items() if {f.open, f.close} <= known)
-    return next(fitting, None)
 
 
 def _chosen(

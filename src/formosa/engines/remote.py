@@ -14,10 +14,9 @@ from typing import Any, Literal, Unpack
 
 from formosa.engines.dialect import (
     PROBE_TOKENS,
-    check_probe,
+    FollowedGrammars,
     grammar_fields,
     neutral_fields,
-    probe,
     sampling_fields,
     text_logprob_fields,
 )
@@ -70,7 +69,7 @@ class RemoteText(Remote):
         super().__init__(base_url, **options)
         self.vocabulary = vocabulary
         self._tokenizes: bool | None = None
-        self._understood: set[str] = set()
+        self._followed = FollowedGrammars()
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         who = self._endpoint.who
@@ -157,23 +156,20 @@ class RemoteText(Remote):
         return replace(sampling, max_tokens=context - len(ids))
 
     async def _check_grammar(self, grammar: str, body: dict[str, Any], server: Server) -> None:
-        if grammar in self._understood:
-            return
-        who = self._endpoint.who
-        asked = {
-            **body,
-            **grammar_fields(probe(grammar), server, who=who),
-            "max_tokens": PROBE_TOKENS,
-            "temperature": 0.0,
-            "stop": [],
-            "logit_bias": {},
-            "stream": False,
-        }
-        answer = await self._endpoint.json("/completions", asked)
-        check_probe(next((choice.get("text") for choice in answer.get("choices") or ()), ""))
-        if len(self._understood) >= 1000:
-            self._understood.clear()
-        self._understood.add(grammar)
+        async def write(probe: str) -> object:
+            asked = {
+                **body,
+                **grammar_fields(probe, server, who=self._endpoint.who),
+                "max_tokens": PROBE_TOKENS,
+                "temperature": 0.0,
+                "stop": [],
+                "logit_bias": {},
+                "stream": False,
+            }
+            answer = await self._endpoint.json("/completions", asked)
+            return next((choice.get("text") for choice in answer.get("choices") or ()), "")
+
+        await self._followed.check(grammar, write)
 
     def _logprobs(self, sent: Any, top: int) -> tuple[Logprob, ...]:
         written = self.vocabulary.written if self.vocabulary is not None else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
+from formosa.chat.template import find_family
 from formosa.engines.gguf import read_metadata
 
 TOKENS, TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
@@ -87,6 +88,17 @@ class Vocabulary:
         """
         pairs = zip(self._tokens, self._kinds, strict=False)
         return frozenset(token for token, kind in pairs if token and _is_control(token, kind))
+
+    @cached_property
+    def family(self) -> str | None:
+        """The name of the family whose turn tokens are whole tokens here; None for no known one.
+
+        User-defined ones count: a tokenizer reads them whole, too, and files of Gemma differ.
+        """
+        pairs = zip(self._tokens, self._kinds, strict=False)
+        whole = (token for token, kind in pairs if kind in (_CONTROL, _USER_DEFINED))
+        found = find_family(whole)
+        return found.name if found else None
 
     def tag_tokens(self, *, user_defined: bool) -> frozenset[str]:
         """Tags of chat formats that a grammar names as tokens.

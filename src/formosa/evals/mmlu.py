@@ -18,13 +18,8 @@ English version is younger than they are.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from formosa.evals.choice import Choice
-from formosa.evals.published import Published, load_published
-from formosa.evals.task import Task
+from formosa.evals.published import Published
 from formosa.evals.variants import variants
-from formosa.wheels import Say
 
 NAME = "mmlu"
 REVISION = "c30699e8356da336a370243923dbaf21066bb9fe"
@@ -45,13 +40,4 @@ _DATA = Published(
     unnamed=("question", "A", "B", "C", "D", "answer"),
 )
 
-
-def load(
-    name: str,
-    *,
-    data_dir: Path | None = None,
-    revision: str | None = None,
-    say: Say | None = None,
-) -> Task[Choice]:
-    """One of `TASKS`; see `load_published`."""
-    return load_published(_DATA, name, data_dir=data_dir, revision=revision, say=say)
+load = _DATA.load

@@ -46,54 +46,52 @@ class Published:
     language: str
     unnamed: Sequence[str] = ()
 
+    def load(
+        self,
+        name: str,
+        *,
+        data_dir: Path | None = None,
+        revision: str | None = None,
+        say: Say | None = None,
+    ) -> Task[Choice]:
+        """A variant of the data set's task.
 
-def load_published(
-    data: Published,
-    name: str,
-    *,
-    data_dir: Path | None = None,
-    revision: str | None = None,
-    say: Say | None = None,
-) -> Task[Choice]:
-    """A variant of the data set's task.
+        Args:
+            name: the set's name with one of `SUFFIXES`.
+            data_dir: a folder with its files, or one file; the hub is asked when left out.
+            revision: another commit, branch or tag of the hub.
+            say: told about a download, and about questions that look wrong.
 
-    Args:
-        data: what and where.
-        name: the set's name with one of `SUFFIXES`.
-        data_dir: a folder with its files, or one file; the hub is asked when left out.
-        revision: another commit, branch or tag of the hub.
-        say: told about a download, and about questions that look wrong.
-
-    Raises:
-        DataError: no such task; the hub refuses; a file cannot be read as questions; both a folder
-            and a revision are given.
-    """
-    if name.removeprefix(data.name) not in SUFFIXES or not name.startswith(data.name):
-        raise DataError(f"There is no task called {name}.", f"such as {data.name}")
-    if data_dir is not None and revision is not None:
-        raise DataError(
-            f"{name}: --revision is for the hub, and the files of {data_dir} have none.",
-            "leave one of --revision and --data-dir out",
+        Raises:
+            DataError: no such task; the hub refuses; a file cannot be read as questions; both a
+                folder and a revision are given.
+        """
+        if name.removeprefix(self.name) not in SUFFIXES or not name.startswith(self.name):
+            raise DataError(f"There is no task called {name}.", f"such as {self.name}")
+        if data_dir is not None and revision is not None:
+            raise DataError(
+                f"{name}: --revision is for the hub, and the files of {data_dir} have none.",
+                "leave one of --revision and --data-dir out",
+            )
+        if data_dir is None:
+            fetched = fetch(self.repo, self.download, revision or self.revision, say)
+            paths = find_files(fetched.folder, self.patterns)
+            source, commit = f"https://huggingface.co/datasets/{self.repo}", fetched.commit
+        else:
+            paths = find_files(data_dir, self.patterns)
+            source, commit = f"{self.repo}, from files", revision_of(paths)
+        made = read_questions(
+            [_read(path, self.unnamed) for path in paths],
+            published=True,
+            subject_suffix=self.subject_suffix,
         )
-    if data_dir is None:
-        fetched = fetch(data.repo, data.download, revision or data.revision, say)
-        paths = find_files(fetched.folder, data.patterns)
-        source, commit = f"https://huggingface.co/datasets/{data.repo}", fetched.commit
-    else:
-        paths = find_files(data_dir, data.patterns)
-        source, commit = f"{data.repo}, from files", revision_of(paths)
-    made = read_questions(
-        [_read(path, data.unnamed) for path in paths],
-        published=True,
-        subject_suffix=data.subject_suffix,
-    )
-    for remark in made.remarks:
-        if say:
-            say(f"{data.name}: {remark}")
-    questions = ChoiceSet(
-        data.name, made.samples, data.prompt, source, commit, data.licence, data.language
-    )
-    return task_in(questions, name)
+        for remark in made.remarks:
+            if say:
+                say(f"{self.name}: {remark}")
+        questions = ChoiceSet(
+            self.name, made.samples, self.prompt, source, commit, self.licence, self.language
+        )
+        return task_in(questions, name)
 
 
 def _read(path: Path, unnamed: Sequence[str]) -> Table:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from formosa.errors import DataError
 from formosa.evals.task import Task
 from formosa.results.metrics import Score
+from formosa.wheels import Say
 
 MODULES = (
     "formosa.evals.mini",
@@ -80,7 +81,7 @@ def load_task(
     *,
     data_dir: Path | None = None,
     revision: str | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Say | None = None,
 ) -> Task[Any]:
     """The task called `name`, with its data.
 
@@ -110,7 +111,7 @@ def load_logged(
     task: Mapping[str, Any],
     *,
     data_dir: Path | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Say | None = None,
 ) -> Task[Any]:
     """The task of a log, with the data that the log was made from.
 

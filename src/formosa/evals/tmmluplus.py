@@ -15,13 +15,8 @@ The name of a subject is that of its file without `_test`. Only the test split i
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from formosa.evals.choice import Choice
-from formosa.evals.published import Published, load_published
-from formosa.evals.task import Task
+from formosa.evals.published import Published
 from formosa.evals.variants import variants
-from formosa.wheels import Say
 
 NAME = "tmmluplus"
 REVISION = "c0e8ae955997300d5dbf0e382bf0ba5115f85e8c"
@@ -40,13 +35,4 @@ _DATA = Published(
     language="zh-TW",
 )
 
-
-def load(
-    name: str,
-    *,
-    data_dir: Path | None = None,
-    revision: str | None = None,
-    say: Say | None = None,
-) -> Task[Choice]:
-    """One of `TASKS`; see `load_published`."""
-    return load_published(_DATA, name, data_dir=data_dir, revision=revision, say=say)
+load = _DATA.load

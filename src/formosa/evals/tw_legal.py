@@ -17,13 +17,8 @@ With about 200 questions the interval is some ± 7 points, so two models of one 
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from formosa.evals.choice import Choice
-from formosa.evals.published import Published, load_published
-from formosa.evals.task import Task
+from formosa.evals.published import Published
 from formosa.evals.variants import variants
-from formosa.wheels import Say
 
 NAME = "tw-legal"
 REVISION = "66c3a5f"  # as in the cards; resolved when it is fetched
@@ -42,13 +37,4 @@ _DATA = Published(
     language="zh-TW",
 )
 
-
-def load(
-    name: str,
-    *,
-    data_dir: Path | None = None,
-    revision: str | None = None,
-    say: Say | None = None,
-) -> Task[Choice]:
-    """One of `TASKS`; see `load_published`."""
-    return load_published(_DATA, name, data_dir=data_dir, revision=revision, say=say)
+load = _DATA.load

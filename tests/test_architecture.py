@@ -40,7 +40,8 @@ DOORS: dict[str, set[str]] = {
 OPEN = {"run", "cli", "formosa"}  # these see everything: they put the stages together
 NAMES_OF_DISTRIBUTIONS = {"pyyaml": "yaml"}
 WITH_THEM = {"pydantic_core"}  # comes with pydantic, of which it is the half that holds the errors
-HEAVY = {"train.trainer"}  # subclasses what transformers has; imported by functions only
+# They subclass what torch and transformers have; imported by functions only.
+HEAVY = {"train.trainer", "train.optimizer", "train.loss"}
 VAGUE = re.compile(r"util|helper|manager|common|misc|stuff|tool_?kit")
 
 

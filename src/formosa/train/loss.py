@@ -1,0 +1,160 @@
+"""The loss: cross entropy at labelled positions only, scored a bounded number at a time.
+
+Imported only when a training starts: this module needs torch.
+
+Why labelled positions only: in tool-call rows four of five tokens are prompt, and scoring them is
+a fifth of the work for a 135M model and more than half for a large vocabulary. Why a bounded
+number: scores of a 262k vocabulary take 10 bytes each with their gradients; a packed sequence of
+documents has a label everywhere.
+
+It happens inside the model's own `forward`, so whatever wraps the model (adapters, DDP, FSDP,
+activation checkpointing) sees one call that returns a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy, linear
+from torch.utils.checkpoint import checkpoint
+
+from formosa.errors import ModelError
+from formosa.train.rows import IGNORED
+
+Shape = Callable[[torch.Tensor], torch.Tensor]  # what a model does to its scores after the head
+
+
+def labelled(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Which positions (rows, length - 1) predict a labelled token of their own document.
+
+    A position 0 begins a row or a packed document: nothing before it belongs to it.
+    """
+    return (inputs["labels"][:, 1:] != IGNORED) & (inputs["position_ids"][:, 1:] != 0)
+
+
+def score_labels(model: Any, head_tokens: int) -> None:
+    """Let `model(..., labels=...)` return `{"loss": sum over the labelled tokens}`.
+
+    Args:
+        model: a causal language model, not yet wrapped. Without labels it works as before.
+        head_tokens: positions that are scored at once.
+
+    Raises:
+        ModelError: the model treats its scores in a way that isn't known here.
+    """
+    whole = model.forward
+
+    def forward(self: Any, *args: Any, labels: Any = None, **inputs: Any) -> Any:
+        if labels is None:
+            return whole(*args, **inputs)
+        given = {name: value for name, value in inputs.items() if value is not None}
+        hidden = self.get_decoder()(*args, **{**given, "use_cache": False, "return_dict": True})[0]
+        return {"loss": _loss(self, hidden, {**given, "labels": labels}, head_tokens)}
+
+    _compare(model)
+    model.forward = MethodType(forward, model)
+
+
+def _loss(
+    model: Any, hidden: torch.Tensor, inputs: dict[str, torch.Tensor], head_tokens: int
+) -> torch.Tensor:
+    chosen = labelled(inputs)
+    targets = inputs["labels"][:, 1:][chosen]
+    scored = hidden[:, :-1][chosen]
+    if not len(targets):  # all of it prompt: the loss is 0, and every weight still has its part
+        scored, targets = hidden[:1, :1].flatten(0, 1) * 0, targets.new_zeros(1)
+        return sum_of_losses(model, scored, targets, head_tokens) * 0
+    return sum_of_losses(model, scored, targets, head_tokens)
+
+
+def sum_of_losses(
+    model: Any, hidden: torch.Tensor, targets: torch.Tensor, head_tokens: int
+) -> torch.Tensor:
+    """Sum of the cross entropies of `targets` (n), predicted from `hidden` (n, width)."""
+    head, shape = model.get_output_embeddings(), shape_of(model.config)
+
+    def part(hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(shape(head(hidden)).float(), targets, reduction="sum")
+
+    if len(targets) <= head_tokens:
+        return part(hidden, targets)
+    if not torch.is_grad_enabled():
+        parts = zip(hidden.split(head_tokens), targets.split(head_tokens), strict=True)
+        return torch.stack([part(*chunk) for chunk in parts]).sum()
+    if type(head) is torch.nn.Linear and head.weight.numel() and head.bias is None:
+        total: torch.Tensor = _Chunks.apply(hidden, head.weight, targets, shape, head_tokens)
+        return total
+    parts = zip(hidden.split(head_tokens), targets.split(head_tokens), strict=True)
+    losses = [checkpoint(part, *chunk, use_reentrant=False) for chunk in parts]
+    return torch.stack(losses).sum()
+
+
+class _Chunks(torch.autograd.Function):
+    """Scores, loss and gradients of one chunk after the other: no chunk's scores are kept, and
+    none is scored twice (as checkpointing would). The head's gradient is summed in float32."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        shape: Shape,
+        size: int,
+    ) -> torch.Tensor:
+        device, dtype = hidden.device.type, hidden.dtype
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        head = weight.detach().to(dtype).requires_grad_(weight.requires_grad)
+        of_head = torch.zeros_like(weight, dtype=torch.float32) if head.requires_grad else None
+        of_hidden = torch.empty_like(hidden)
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        with torch.enable_grad(), torch.autocast(device, enabled=False):
+            for start in range(0, len(targets), size):
+                chunk = slice(start, start + size)
+                given = hidden[chunk].detach().to(dtype).requires_grad_()
+                scores = shape(linear(given, head)).float()
+                loss = cross_entropy(scores, targets[chunk], reduction="sum")
+                wanted = (given, head) if of_head is not None else (given,)
+                gradients = torch.autograd.grad(loss, wanted)
+                of_hidden[chunk] = gradients[0]
+                if of_head is not None:
+                    of_head += gradients[1]
+                total += loss.detach()
+        ctx.gradients = (of_hidden, None if of_head is None else of_head.to(weight.dtype))
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *outer: torch.Tensor) -> Any:
+        of_hidden, of_head = ctx.gradients
+        (scale,) = outer
+        of_head = None if of_head is None else of_head * scale
+        return of_hidden * scale, of_head, None, None, None
+
+
+def shape_of(config: Any) -> Shape:
+    """What the model does to its scores: soft-capping (Gemma 2), a scale (Granite, Cohere)."""
+    cap = getattr(config, "final_logit_softcapping", None)
+    scale = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", 0) or 1)
+    if cap is not None:
+        return lambda scores: torch.tanh(scores / cap) * cap
+    if scale != 1:
+        return lambda scores: scores * scale
+    return lambda scores: scores
+
+
+@torch.no_grad()
+def _compare(model: Any) -> None:
+    """Refuse a model whose own scores aren't what is trained here."""
+    ids = torch.tensor([[1, 2, 3]], device=model.device)
+    wanted = model(input_ids=ids, use_cache=False).logits
+    hidden = model.get_decoder()(input_ids=ids, use_cache=False)[0]
+    found = shape_of(model.config)(model.get_output_embeddings()(hidden))
+    if not torch.allclose(wanted.float(), found.float(), rtol=1e-2, atol=1e-2):
+        raise ModelError(
+            f"{type(model).__name__} treats its scores in a way that is not known here, "
+            "so its loss would be wrong."
+        )

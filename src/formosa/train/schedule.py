@@ -1,0 +1,25 @@
+"""The learning rate over the steps: a linear rise, then cosine, linear or constant.
+
+Pure arithmetic: the plan of a training and its curves use it too.
+"""
+
+from __future__ import annotations
+
+import math
+
+from formosa.train.config import TrainConfig
+
+
+def rate(config: TrainConfig, step: int, steps: int) -> float:
+    """The share of the peak rate that step number `step` (from 0) of `steps` uses.
+
+    The first step of a warm-up has rate 0, as in transformers' schedules, and `final_rate` is what
+    the step after the last one would have.
+    """
+    if step < config.warmup_steps:
+        return step / config.warmup_steps
+    if config.schedule == "constant":
+        return 1.0
+    done = min(1.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))
+    left = 1 - done if config.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+    return config.final_rate + (1 - config.final_rate) * left

@@ -18,6 +18,10 @@ def weights(dtype: str, *, seed: int = 0) -> Any:
     return torch.nn.Parameter(values.to(getattr(torch, dtype)))
 
 
+def backward(loss: Any) -> None:
+    loss.backward()
+
+
 def optimizer(parameter: Any, rate: float = 1e-5, decay: float = 0.0) -> Any:
     from formosa.train.optimizer import MasterAdamW
 
@@ -58,15 +62,16 @@ def test_gradients_of_a_step_are_added_up_in_float32() -> None:
 
     parameter = torch.nn.Parameter(torch.ones(2, dtype=torch.bfloat16))
     ours = optimizer(parameter)
-    (parameter * 256).sum().backward()
+    backward((parameter * 256).sum())
     for _ in range(3):
-        (parameter * 1).sum().backward()
+        backward((parameter * 1).sum())
     assert parameter.grad is None, "it was let go of"
+    trained: Any
     (trained,) = ours.trained
     assert trained.grad.tolist() == [259.0, 259.0]
     ours.step()
     assert trained.grad is None
-    parameter.sum().backward()
+    backward(parameter.sum())
     assert trained.grad.tolist() == [1.0, 1.0], "nothing is left of the step before"
 
 
@@ -128,9 +133,9 @@ def test_a_parameter_without_a_gradient_stays() -> None:
 def test_norms_biases_and_embeddings_do_not_decay() -> None:
     """A tied head is the embeddings."""
     import torch
-    from test_train_loss import llama
 
     from formosa.train.optimizer import decay_groups
+    from test_train_loss import llama
 
     model = llama(attention_bias=True)
     model.model.layers[0].mlp.up_proj.weight.requires_grad = False

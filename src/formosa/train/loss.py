@@ -81,14 +81,15 @@ def sum_of_losses(
 
     if len(targets) <= head_tokens:
         return part(hidden, targets)
-    if not torch.is_grad_enabled():
-        parts = zip(hidden.split(head_tokens), targets.split(head_tokens), strict=True)
-        return torch.stack([part(*chunk) for chunk in parts]).sum()
-    if type(head) is torch.nn.Linear and head.weight.numel() and head.bias is None:
+    training = torch.is_grad_enabled()
+    plain = type(head) is torch.nn.Linear and head.bias is None and head.weight.numel() > 0
+    if training and plain:
         total: torch.Tensor = _Chunks.apply(hidden, head.weight, targets, shape, head_tokens)
         return total
-    parts = zip(hidden.split(head_tokens), targets.split(head_tokens), strict=True)
-    losses = [checkpoint(part, *chunk, use_reentrant=False) for chunk in parts]
+    losses = []
+    for start in range(0, len(targets), head_tokens):
+        chunk = hidden[start : start + head_tokens], targets[start : start + head_tokens]
+        losses.append(checkpoint(part, *chunk, use_reentrant=False) if training else part(*chunk))
     return torch.stack(losses).sum()
 
 

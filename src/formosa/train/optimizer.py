@@ -72,7 +72,8 @@ class MasterAdamW(torch.optim.AdamW):
         number = len(self._pairs)
         master = torch.nn.Parameter(parameter.detach().float(), requires_grad=False)
         self._pairs.append((parameter, master))
-        parameter.register_post_accumulate_grad_hook(lambda p: self._collect(number, p))
+        hook: Any = parameter.register_post_accumulate_grad_hook
+        hook(lambda p: self._collect(number, p))
         return master
 
     def _collect(self, number: int, parameter: torch.Tensor) -> None:
@@ -97,7 +98,7 @@ class MasterAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        loss = super().step(closure)
+        loss: float | None = super().step(closure)
         self._round()
         self.zero_grad()
         return loss

@@ -99,40 +99,41 @@ def open_local(config: SourceConfig, root: Path) -> FileSource:
     if config.path is None:
         raise AssertionError("a local source has a path")
     path = root / config.path
-    pattern = any(sign in str(config.path) for sign in WILD) and not path.exists()
-    if pattern:
-        found = sorted(item for item in root.glob(str(config.path)) if item.is_file())
-        folder = path.parent
-        while any(sign in str(folder.relative_to(root)) for sign in WILD):
+    folder = path
+    if path.is_dir():
+        found = [item for item in sorted(path.rglob("*")) if not _hidden(item, path)]
+    elif _is_pattern(str(config.path)) and not path.exists():
+        while _is_pattern(str(folder.relative_to(root) if folder.is_relative_to(root) else folder)):
             folder = folder.parent
-    elif path.is_dir():
-        found = sorted(
-            item for item in path.rglob("*") if item.is_file() and not _hidden(item, path)
-        )
-        folder = path
+        found = sorted(folder.glob(path.relative_to(folder).as_posix()))
     else:
-        if not path.is_file():
+        found, folder = [path], path.parent
+        if not path.exists():
             raise DataError(
                 f"{path} does not exist.",
                 "paths in a recipe are relative to the folder of the recipe",
             )
-        found, folder = [path], path.parent
-    names = {item: item.relative_to(folder).as_posix() for item in found}
+    found = [item for item in found if item.is_file()]
     if config.files:
-        found = [item for item in found if matches(names[item], config.files)]
-    elif pattern or path.is_dir():
+        found = [
+            item for item in found if matches(item.relative_to(folder).as_posix(), config.files)
+        ]
+    elif folder == path or _is_pattern(str(config.path)):
         found = [item for item in found if is_data(item.name)]
     if not found:
+        wanted = f" like {', '.join(config.files)}" if config.files else ""
         raise DataError(
-            f"{path} holds no data file"
-            + (f" like {', '.join(config.files)}." if config.files else "."),
-            f"what is read ends in {', '.join(SUFFIXES)}",
+            f"{path} holds no data file{wanted}.", f"what is read ends in {', '.join(SUFFIXES)}"
         )
     for item in found:
         if not is_data(item.name):
             raise DataError(f"{item} is none of {', '.join(SUFFIXES)}.")
     files = [DataFile(item, _name(item, root)) for item in found]
     return FileSource(config, files, folder, config.licence)
+
+
+def _is_pattern(path: str) -> bool:
+    return any(sign in path for sign in WILD)
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

@@ -42,7 +42,7 @@ def read_parquet(path: Path, name: str, *, drop: bool, dropped: Counter[str]) ->
         DataError: no Parquet file, or Arrow merged keys in it and they are not to be dropped.
     """
     try:
-        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow
         import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError as error:
         raise need_pyarrow(str(path)) from error
@@ -74,7 +74,7 @@ def merged_fields(schema: pyarrow.Schema) -> list[FieldPath]:
 
 
 def _find_merged(kind: Any, path: FieldPath, in_list: bool, found: list[FieldPath]) -> None:
-    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow
 
     while pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
         kind = kind.value_type

@@ -197,7 +197,7 @@ def loss_and_gradients(model: Any, batches: list[dict[str, Any]], *, kept: bool)
         tokens += int((wanted != IGNORED).sum())
     torch.autograd.backward(total / tokens)
     gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
-    return float(total / tokens), tokens, gradients
+    return float(total.detach()) / tokens, tokens, gradients
 
 
 @pytest.mark.train

@@ -4,7 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from formosa.data.formats import messages
+from formosa.data.formats import (
+    documents,
+    glaive,
+    hermes,
+    instructions,
+    messages,
+    parts,
+    questions,
+    seal_tools,
+    sgd,
+    sharegpt,
+    xlam,
+)
 from formosa.data.formats.draft import Format
 
-FORMATS: Mapping[str, Format] = {module.FORMAT.name: module.FORMAT for module in (messages,)}
+FORMATS: Mapping[str, Format] = {
+    format.name: format
+    for format in (
+        messages.FORMAT,
+        sharegpt.FORMAT,
+        hermes.FORMAT,
+        parts.FORMAT,
+        xlam.FORMAT,
+        glaive.FORMAT,
+        instructions.ALPACA,
+        instructions.COMPLETION,
+        questions.SQUAD,
+        questions.GSM8K,
+        seal_tools.FORMAT,
+        sgd.FORMAT,
+        documents.TEXT,
+        documents.LAW,
+    )
+}

@@ -100,9 +100,7 @@ def _renamed(value: Any, path: str) -> Any:
     result = dict(value)
     name = result.pop("type", None)
     if isinstance(name, str) and name not in JSON_TYPES:
-        given, optional = _without_optional(name)
-        if optional:
-            raise MessageError(f"{path}.type", f"{name!r} stands in a JSON schema")
+        given, _ = _without_optional(name)  # which ones are needed, `required` says
         result = {**python_type(given, f"{path}.type"), **result}
     elif name is not None:
         result = {"type": name, **result}

@@ -5,11 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import Progress, TaskID
 
+from formosa.cli.launch_options import launch_options
 from formosa.cli.output import Output, command_output
+
+if TYPE_CHECKING:
+    from formosa.run.recipe import Recipe
+    from formosa.train.launch import Launch
+
+STAGES = ("model", "data", "train", "export", "serve", "eval", "card")
+
+set_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Another value than the recipe's, such as train.lora.rank=8; may be given often.",
+)
+smoke_option = click.option(
+    "--smoke",
+    is_flag=True,
+    help="A trial in its own run folder: few rows, two steps, few questions.",
+)
 
 
 @click.command()
@@ -22,20 +43,35 @@ from formosa.cli.output import Output, command_output
     help="Where run folders are made.",
 )
 @click.option("--plan", is_flag=True, help="Check the recipe, print it with every default, stop.")
+@click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
+@set_option
+@smoke_option
+@launch_options
 @command_output
-def run(out: Output, recipe: Path, runs: Path, plan: bool) -> None:
+def run(
+    out: Output,
+    recipe: Path,
+    runs: Path,
+    plan: bool,
+    until: str | None,
+    changes: tuple[str, ...],
+    smoke: bool,
+    launch: Launch | None,
+) -> None:
     """Do everything a recipe says: data, training, GGUF, serving, evaluation, model card.
 
     \b
         formosa run recipes/mini.yaml
         formosa run recipes/mini.yaml --plan
+        formosa run recipes/mini.yaml --smoke --set train.learning_rate=1e-4
+        formosa run recipes/f1-instruct.yaml --launch accelerate --processes 8
 
     Stop it at any moment: the same command continues. A stage whose inputs did not change is
     skipped.
     """
-    from formosa.run.recipe import dump_recipe, load_recipe
+    from formosa.run.recipe import dump_recipe
 
-    loaded = load_recipe(recipe)
+    loaded = read_recipe(recipe, changes, smoke=smoke)
     if plan:
         out.data(loaded.model_dump(mode="json"), dump_recipe(loaded))
         return
@@ -43,8 +79,21 @@ def run(out: Output, recipe: Path, runs: Path, plan: bool) -> None:
     from formosa.run.summary import outcome_table, score_table, summarise
 
     folder = runs / loaded.name
+    if launch and launch.machine_rank:
+        join_training(out, loaded, folder, launch)
+        return
     with drawn(out) as report:
-        state = run_recipe(loaded, folder, report, recipe_folder=recipe.resolve().parent)
+        state = run_recipe(
+            loaded,
+            folder,
+            report,
+            recipe_folder=recipe.resolve().parent,
+            last=until or STAGES[-1],
+            launch=launch,
+        )
+    if until and until != STAGES[-1]:
+        out.say(f"\nstopped after {until}; the rest:\n  formosa run {recipe}")
+        return
     summary = summarise(folder, state)
     if out.json_mode:
         out.data(summary)
@@ -60,6 +109,28 @@ def run(out: Output, recipe: Path, runs: Path, plan: bool) -> None:
     for what, path in summary["files"].items():
         out.say(f"{what:<11}{path}")
     out.say(f"\nnext:\n  formosa chat {folder}\n  formosa serve {folder}")
+
+
+def read_recipe(path: Path, changes: tuple[str, ...], *, smoke: bool) -> Recipe:
+    """The recipe with the command's changes."""
+    from formosa.run import recipe
+
+    loaded = recipe.load_recipe(path, changes)
+    return recipe.smoke(loaded) if smoke else loaded
+
+
+def join_training(out: Output, recipe: Recipe, folder: Path, how: Launch) -> None:
+    """On another machine than the first: take part in its training, and nothing else."""
+    from formosa.train.launch import launch, wait_for_first_machine
+
+    minutes = recipe.train.parallel.timeout_minutes
+    wait_for_first_machine(how, minutes, say=out.say)
+    launch(how, folder / "train" / "job.json", say=out.say, progress=_silent)
+    out.say("this machine's part is done; the first machine goes on alone")
+
+
+def _silent(*_: Any) -> None:
+    """Progress is the first machine's to show."""
 
 
 class DrawnReport:

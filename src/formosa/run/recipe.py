@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,19 @@ class Recipe(BaseModel):
 
 
 Place = tuple[str | int, ...]
+Origins = dict[Place, str]  # where each key and item was written: "recipe.yaml:12", "--set a.b=1"
 
 HINT = "nothing was run; mend the recipe first"
 _KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe.
+
+    Args:
+        path: the YAML file.
+        changes: values that replace the file's, such as `train.lora.rank=8`; items of a list are
+            counted from 0: `data.sources.0.limit=100`.
 
     Raises:
         RecipeError: it can't be read, or doesn't fit; one line for every problem, with its place.
@@ -84,17 +91,103 @@ def load_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path} holds an impossible value: {error}.") from error
     except RecursionError as error:
         raise RecipeError(f"{path} is nested too deeply.") from error
+    origins: Origins = {place: f"{path}:{line}" for place, line in lines.items()}
+    for change in changes:
+        _apply(change, value, origins)
+    return _checked(value, path, origins)
+
+
+def _checked(value: Mapping[str, Any], path: Path, origins: Origins) -> Recipe:
     try:
         recipe = Recipe.model_validate(value)
     except pydantic.ValidationError as error:
-        problems = [_explain(item, path, lines) for item in error.errors(include_url=False)]
+        problems = [_explain(item, path, origins) for item in error.errors(include_url=False)]
         raise RecipeError("\n".join(problems), HINT) from error
     if problems := [
-        f"{path}:{lines.get(place, 1)}: {_dotted(place)}: {sentence}"
+        f"{origins.get(place, f'{path}:1')}: {_dotted(place)}: {sentence}"
         for place, sentence in _odd_values(value, recipe.model_dump(), ())
     ]:
         raise RecipeError("\n".join(problems), HINT)
     return recipe
+
+
+def _apply(change: str, value: Any, origins: Origins) -> None:
+    """Put one `KEY=VALUE` into the recipe's value."""
+    key, equals, text = change.partition("=")
+    steps = [step for step in re.split(r"\.|\[(\d+)\]\.?", key.strip()) if step]
+    if not equals or not steps:
+        raise RecipeError(
+            f"--set {change}: write KEY=VALUE.", "for example --set train.learning_rate=1e-5"
+        )
+    origin = f"--set {change}"
+    place: Place = ()
+    here = value
+    for step, following in zip(steps, [*steps[1:], None], strict=True):
+        at: str | int = step
+        if isinstance(here, list):
+            if not step.isdigit() or int(step) >= len(here):
+                raise RecipeError(
+                    f"{origin}: {_dotted(place)} has {len(here)} items, counted from 0; "
+                    f"{step!r} is none of them."
+                )
+            at = int(step)
+        elif not isinstance(here, dict):
+            raise RecipeError(f"{origin}: {_dotted(place)} is no mapping of keys to values.")
+        place = (*place, at)
+        origins[place] = origin
+        if following is None:
+            here[at] = _typed(text, place, origin)
+        elif isinstance(here, dict) and here.get(at) is None:
+            here[at] = {}
+        here = here[at]
+
+
+def _typed(text: str, place: Place, origin: str) -> Any:
+    """The value as the schema wants it: a revision like 12345678 stays text."""
+    if _annotation(place) is str:
+        return text
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise RecipeError(f"{origin}: the value is not valid YAML.") from error
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """The same life in miniature: few rows of each source, two steps, few questions. Everything
+    that can fail for its kind fails here; nothing is learnt. Its run folder is another one."""
+    data, train, questions = recipe.data, recipe.train, recipe.eval
+    fewer: dict[str, Any] = {
+        "heldout": min(data.heldout, 4),
+        "synth": data.synth.model_copy(update={"rows": min(data.synth.rows, 24)}),
+        "sources": [
+            source.model_copy(update={"limit": min(source.limit or 24, 24)})
+            for source in data.sources
+        ],
+    }
+    if data.mixture is not None:
+        rows = min(data.mixture.rows or 64, 64)
+        fewer["mixture"] = data.mixture.model_copy(update={"rows": rows})
+    shorter = {
+        "max_steps": min(train.max_steps or 2, 2),
+        "warmup_steps": min(train.warmup_steps, 1),
+        "measure_rows": min(train.measure_rows, 2),
+        "measure_tokens": min(train.measure_tokens, 16),
+        "save_every": 1,
+        "measure_every": 2,
+    }
+    tasks = [
+        task.model_copy(update={"limit": min(task.limit or 2, 2), "repeats": 1})
+        for task in questions.tasks
+    ]
+    asked = {"tasks": tasks, "max_tokens": min(questions.max_tokens, 64)}
+    return recipe.model_copy(
+        update={
+            "name": f"{recipe.name}-smoke",
+            "data": data.model_copy(update=fewer),
+            "train": train.model_copy(update=shorter),
+            "eval": questions.model_copy(update=asked),
+        }
+    )
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -141,10 +234,10 @@ def _odd_values(given: Any, checked: Any, place: Place) -> Iterator[tuple[Place,
         yield place, "input should be a finite number."
 
 
-def _explain(item: Any, path: Path, lines: dict[Place, int]) -> str:
+def _explain(item: Any, path: Path, origins: Origins) -> str:
     place: Place = item["loc"]
-    known = next((place[:n] for n in range(len(place), 0, -1) if place[:n] in lines), ())
-    where = f"{path}:{lines[known]}" if known else str(path)
+    known = next((place[:n] for n in range(len(place), 0, -1) if place[:n] in origins), ())
+    where = origins[known] if known else str(path)
     if item["type"] == "extra_forbidden":
         names = _keys_at(Recipe, place[:-1])
         near = difflib.get_close_matches(str(place[-1]), names, n=1, cutoff=0.4)
@@ -169,6 +262,25 @@ def _keys_at(model: Any, place: Place) -> list[str]:
         candidates = [field.annotation, *typing.get_args(field.annotation)]
         model = next((c for c in candidates if hasattr(c, "model_fields")), None)
     return list(getattr(model, "model_fields", {}))
+
+
+def _annotation(place: Place) -> Any:
+    """The type that the schema has for a place; None if it knows none."""
+    model: Any = Recipe
+    found: Any = None
+    for step in place:
+        if isinstance(step, int):
+            found = None
+            continue
+        field = getattr(model, "model_fields", {}).get(step)
+        if field is None:
+            return None
+        found = field.annotation
+        candidates = [found, *typing.get_args(found)]
+        model = next((c for c in candidates if hasattr(c, "model_fields")), None)
+        if str in candidates:
+            found = str
+    return found
 
 
 def _dotted(place: Place) -> str:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import formosa.data
 from formosa.engines.llama import LlamaEngine
@@ -33,6 +33,9 @@ from formosa.run.report import Report
 from formosa.run.state import State, locked
 from formosa.wheels import cache_folder
 
+if TYPE_CHECKING:
+    from formosa.train.launch import Launch
+
 
 @dataclass
 class Run:
@@ -43,6 +46,7 @@ class Run:
     folder: Path
     state: State
     report: Report
+    launch: Launch | None = None  # several processes for the training
 
     def base(self) -> Model:
         return resolve(self.recipe.base, say=self.report.say)
@@ -71,6 +75,7 @@ def run_recipe(
     *,
     recipe_folder: Path | None = None,
     last: str = "card",
+    launch: Launch | None = None,
 ) -> State:
     """Do every stage that isn't complete.
 
@@ -80,13 +85,14 @@ def run_recipe(
         report: told what goes on.
         recipe_folder: where relative paths in the recipe begin; the current folder by default.
         last: the name of the stage to stop after.
+        launch: train in several processes; None: in this one.
 
     Raises:
         UserError: a stage can't be done; everything before it is kept.
     """
     with locked(folder):
         write_text(folder / "recipe.yaml", dump_recipe(recipe))
-        run = Run(recipe, recipe_folder or Path.cwd(), folder, State(folder), report)
+        run = Run(recipe, recipe_folder or Path.cwd(), folder, State(folder), report, launch)
         for stage in STAGES:
             inputs = sha256_json({"version": stage.version, "inputs": stage.inputs(run)})
             if run.state.complete(stage.name, inputs):

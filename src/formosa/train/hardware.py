@@ -41,7 +41,7 @@ def detect() -> Hardware:
             torch.cuda.get_device_name(0),
             torch.cuda.is_bf16_supported(including_emulation=False),
         )
-    if gpus := _gpus_of_driver(os.environ):
+    if gpus := gpus_of_driver():
         raise UserError(
             f"This machine has {gpus[0]}, but torch {torch.__version__} can't see it.",
             "install a torch built for it (https://pytorch.org/get-started), or train on the "
@@ -50,8 +50,9 @@ def detect() -> Hardware:
     return Hardware("cpu", 1, "cpu", True)
 
 
-def _gpus_of_driver(environment: Mapping[str, str]) -> list[str]:
+def gpus_of_driver(environment: Mapping[str, str] | None = None) -> list[str]:
     """Names that `nvidia-smi` lists; none where the person hid the GPUs."""
+    environment = os.environ if environment is None else environment
     hidden = environment.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in ("", "-1", "none"):
         return []

@@ -30,7 +30,7 @@ _NESTED = re.compile(r"API_call_\d+")
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The tools by name, the names of each field, and what is wrong with those that can't be read."""
+    """The tools by name, the names of each field, and why some can't be offered."""
 
     by_name: Mapping[str, Tool]
     field_of: Mapping[str, str]
@@ -77,6 +77,8 @@ def _tool(value: Mapping[str, Any]) -> Tool:
     for name, item in mapping_of(value.get("parameters"), "parameters").items():
         fields = mapping_of(item, f"parameters.{name}")
         kind = python_type(text_of(fields.get("type"), "type"), f"parameters.{name}.type")
+        if not isinstance(fields.get("enum", []), list):
+            raise MessageError(f"parameters.{name}.enum", "must be a list")
         properties[name] = {**kind, **{key: part for key, part in fields.items() if key != "type"}}
     schema: dict[str, Any] = {"type": "object", "properties": properties}
     if required := list_of(value.get("required"), "required"):

@@ -126,7 +126,7 @@ def prepare_tokenizer(
     tokenizer.eos_token = chosen.close if objective == "sft" else end_of_text(tokenizer)
     if chosen.bos:
         tokenizer.bos_token = chosen.bos
-    new += _set_padding(tokenizer, chosen)
+    new += _set_padding(tokenizer)
     return PreparedTokenizer(chosen, template, tuple(new))
 
 
@@ -135,12 +135,11 @@ def _control_tokens(family: Family) -> Iterable[str]:
     return (token for token in found if token)
 
 
-def _set_padding(tokenizer: Any, family: Family) -> list[str]:
-    """A token that never ends a turn or a document; added where there is none."""
+def _set_padding(tokenizer: Any) -> list[str]:
+    """A token that ends nothing of this training; added where there is none."""
     vocabulary = tokenizer.get_vocab()
-    ends = {tokenizer.eos_token, family.close}
     for token in (tokenizer.pad_token, *PADS):
-        if token and token in vocabulary and token not in ends:
+        if token and token in vocabulary and token != tokenizer.eos_token:
             tokenizer.pad_token = token
             return []
     tokenizer.add_special_tokens({"pad_token": PAD})
@@ -246,7 +245,10 @@ def _first_values(
     chosen = {
         token: row
         for token, row in wanted.items()
-        if token in prepared.added or not trained[row] or _same_as_another(weight, row, wanted)
+        if token in prepared.added
+        or row >= before
+        or not trained[row]
+        or _same_as_another(weight, row, wanted)
     }
     words = _with_words(prepared.family)
     (texts,) = [encode_texts(tokenizer, [words.get(token, "") for token in chosen])]

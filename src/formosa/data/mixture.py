@@ -74,12 +74,22 @@ def wanted(
 def draw(numbers: Sequence[int], count: int, name: str, seed: int) -> array[int]:
     """`count` of the numbers, in their order; once each where they are enough, else every one as
     often as the others or once more."""
-    dice = random.Random(f"formosa draw {seed} {name}")
-    if not numbers or count <= 0:
-        return array("I")
-    whole, rest = divmod(count, len(numbers))
     drawn = array("I")
-    extra = set(dice.sample(range(len(numbers)), rest))
-    for position, number in enumerate(numbers):
-        drawn.extend([number] * (whole + (position in extra)))
+    if not numbers or count <= 0:
+        return drawn
+    whole, rest = divmod(count, len(numbers))
+    once_more = _chosen(len(numbers), rest, random.Random(f"formosa draw {seed} {name}"))
+    for number, more in zip(numbers, once_more, strict=True):
+        drawn.extend([number] * (whole + more))
     return drawn
+
+
+def _chosen(total: int, count: int, dice: random.Random) -> bytearray:
+    """A 1 for each of `count` places of `total`. Some five bytes a place, unlike `sample`."""
+    flags = bytearray(total)
+    order = array("I", range(total))
+    for i in range(count):
+        j = dice.randrange(i, total)
+        order[i], order[j] = order[j], order[i]
+        flags[order[i]] = 1
+    return flags

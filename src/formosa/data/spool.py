@@ -19,10 +19,11 @@ import os
 import shutil
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from formosa.chat.message import json_text
 from formosa.data.rows import Row
@@ -57,7 +58,7 @@ class Spool:
         characters: the length of its texts.
         purity: its score `purity`; NaN where it has none.
         question: 64 bits of a hash, equal for equal questions.
-        identity: likewise of its source and id.
+        identity: likewise of its id.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -96,7 +97,7 @@ class Spool:
         self.characters.append(row.characters)
         self.purity.append(row.scores.get("purity", math.nan))
         self.question.append(question_hash(row))
-        self.identity.append(hash64(f"{source} {row.id}"))
+        self.identity.append(hash64(row.id))
         return len(self._ends) - 1
 
     def line(self, number: int) -> bytes:
@@ -109,7 +110,12 @@ class Spool:
 
     def row(self, number: int) -> Row:
         """The row itself."""
-        return Row.from_json(json.loads(self.line(number)), f"row {number}")
+        return Row.from_json(self.value(number), f"row {number}")
+
+    def value(self, number: int) -> dict[str, Any]:
+        """The row as JSON."""
+        value: dict[str, Any] = json.loads(self.line(number))
+        return value
 
     def lines(self, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """(number, JSON) in the order of `numbers`. The file is read forwards, a piece of the
@@ -181,11 +187,6 @@ def repeated(values: array[int]) -> set[int]:
     for value in values:
         (twice if value in seen else seen).add(value)
     return twice
-
-
-def numbers_where(flags: Iterable[int]) -> array[int]:
-    """The numbers of rows whose flag is set."""
-    return array("I", (number for number, flag in enumerate(flags) if flag))
 
 
 @contextmanager

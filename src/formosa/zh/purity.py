@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from formosa.zh.script import count_han, find_simplified, without_japanese
 from formosa.zh.vocabulary import find_terms
 
-_QUOTED = re.compile(
+QUOTED = re.compile(
     r"```.*?(?:```|\Z)"
     r"|`[^`\n]+`"
     r"|https?://[!-~]+"
@@ -97,4 +97,4 @@ def total(parts: Iterable[Purity]) -> Purity:
 
 def prose(text: str) -> str:
     """`text` with a line break in place of all that it quotes: see above."""
-    return _QUOTED.sub("\n", text)
+    return QUOTED.sub("\n", text)

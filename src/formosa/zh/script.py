@@ -1,7 +1,7 @@
-"""Characters that only Simplified Chinese writes.
+"""Characters that only Simplified Chinese writes, and those that only Traditional Chinese does.
 
-The table is made from OpenCC's dictionaries by rules that a test holds: `data/simplified_only.txt`
-names origin and licence. Characters that both scripts write are not in it, however often the
+The tables are made from OpenCC's dictionaries by rules that a test holds; `data/*_only.txt` name
+origin and licence. Characters that both scripts write are not in it, however often the
 mainland uses them: 台 里 干 后 云 只 面 松 are words of their own in Traditional text. So a count
 is a lower bound: every character found is Simplified, and some Simplified text (`皇后里面`) has
 none.
@@ -31,9 +31,13 @@ _RUN = re.compile(f"[{HAN}{_KANA}\u30fc\u3005]+")
 @functools.cache
 def simplified_only() -> frozenset[str]:
     """All of them, about 2,600."""
-    text = resources.files("formosa.zh").joinpath("data/simplified_only.txt").read_text("utf-8")
-    rows = (line for line in text.splitlines() if not line.startswith("#"))
-    return frozenset("".join(rows))
+    return _table("simplified_only.txt")
+
+
+@functools.cache
+def traditional_only() -> frozenset[str]:
+    """All of them, about 3,100. 乾 著 徵 are none: 乾隆, 著名 and 宫商角徵羽 are Simplified too."""
+    return _table("traditional_only.txt")
 
 
 def count_han(text: str) -> int:
@@ -45,15 +49,38 @@ def find_simplified(text: str) -> list[str]:
     return _simplified().findall(text)
 
 
+def find_traditional(text: str) -> list[str]:
+    """Every Traditional-only character of `text`, in order, repeated as it is repeated."""
+    return _traditional().findall(text)
+
+
+def find_japanese(text: str) -> list[tuple[int, int]]:
+    """Where the runs of Han characters and kana with two kana or more begin and end."""
+    if not _ANY_KANA.search(text):
+        return []
+    return [run.span() for run in _RUN.finditer(text) if len(_ANY_KANA.findall(run.group())) > 1]
+
+
 def without_japanese(text: str) -> str:
     """`text` with a space for each run of Han characters and kana that has two kana or more."""
-    if not _ANY_KANA.search(text):
-        return text
-    return _RUN.sub(
-        lambda run: " " if len(_ANY_KANA.findall(run.group())) > 1 else run.group(), text
-    )
+    parts, end = [], 0
+    for start, stop in find_japanese(text):
+        parts.append(text[end:start])
+        end = stop
+    return " ".join([*parts, text[end:]])
 
 
 @functools.cache
 def _simplified() -> re.Pattern[str]:
     return re.compile(f"[{''.join(sorted(simplified_only()))}]")
+
+
+@functools.cache
+def _traditional() -> re.Pattern[str]:
+    return re.compile(f"[{''.join(sorted(traditional_only()))}]")
+
+
+def _table(name: str) -> frozenset[str]:
+    text = resources.files("formosa.zh").joinpath(f"data/{name}").read_text("utf-8")
+    rows = (line for line in text.splitlines() if not line.startswith("#"))
+    return frozenset("".join(rows))

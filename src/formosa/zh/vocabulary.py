@@ -66,6 +66,18 @@ def find_terms(text: str) -> tuple[str, ...]:
     return tuple(names[found] for found in pattern.findall(text))
 
 
+def replace_terms(text: str) -> tuple[str, int]:
+    """`text` with what Taiwan says for every mainland word, and how many words that were."""
+    pattern, names = _compiled()
+    taiwan = _taiwan()
+    return pattern.subn(lambda match: taiwan[names[match.group()]], text)
+
+
+@functools.cache
+def _taiwan() -> Mapping[str, str]:
+    return {term.traditional: term.taiwan for term in terms()}
+
+
 @functools.cache
 def _compiled() -> tuple[re.Pattern[str], Mapping[str, str]]:
     names: dict[str, str] = {}

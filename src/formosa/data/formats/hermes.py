@@ -23,7 +23,7 @@ from formosa.chat.parser import parse_reply
 from formosa.data.formats import spelling
 from formosa.data.formats.draft import Draft, Format, Row
 from formosa.data.formats.fields import id_of, read_tools, shown, text_of
-from formosa.data.formats.messages import is_messages, read_messages
+from formosa.data.formats.messages import is_messages, listed, read_messages
 from formosa.data.formats.sharegpt import (
     CALLS,
     conversation_of,
@@ -110,8 +110,8 @@ def _from_python(text: str, path: str) -> str:
 def _turns(value: Row) -> list[Message]:
     """The messages of a row of either shape, before their tags are read."""
     if not is_conversation(conversation_of(value)):
-        return read_messages(value["messages"])
-    if "messages" in value:
+        return read_messages(listed(value))
+    if value.get("messages"):
         raise MessageError("messages", "stand beside conversations")
     return read_turns(conversation_of(value))
 
@@ -140,7 +140,8 @@ def _names(tools: Sequence[Tool]) -> list[str]:
 
 
 def _fits(value: Row) -> bool:
-    return is_conversation(conversation_of(value)) or is_messages(value.get("messages"))
+    turns = conversation_of(value)
+    return is_conversation(turns) or is_messages(turns) or is_messages(value.get("messages"))
 
 
 def _marks(value: Row) -> bool:

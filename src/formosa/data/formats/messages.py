@@ -90,14 +90,25 @@ def read_offered(value: Row) -> Any:
     return value.get("tools") or value.get("functions")
 
 
+def listed(value: Row) -> Any:
+    """What stands under `messages`, or under `conversations`: many sets call it so.
+
+    Raises:
+        MessageError: there are both.
+    """
+    if value.get("messages") and value.get("conversations"):
+        raise MessageError("conversations", "stand beside messages")
+    return value.get("messages") or value.get("conversations")
+
+
 def _fits(value: Row) -> bool:
-    return is_messages(value.get("messages"))
+    return is_messages(value.get("messages")) or is_messages(value.get("conversations"))
 
 
 def _convert(value: Row, setting: Any) -> Draft:
     scores = value.get("scores") or {}
     return Draft(
-        messages=tuple(read_messages(value["messages"])),
+        messages=tuple(read_messages(listed(value))),
         tools=read_tools(read_offered(value)),
         id=id_of(value.get("id")),
         kind=text_of(value.get("kind"), "kind"),
@@ -109,7 +120,12 @@ def _convert(value: Row, setting: Any) -> Draft:
 FORMAT = Format(
     name="messages",
     about="OpenAI messages with tools",
-    fields=frozenset({"messages", "tools", "functions", "id", "kind", "language", "scores"}),
+    fields=frozenset(
+        {
+            *("messages", "conversations", "tools", "functions"),
+            *("id", "kind", "language", "scores"),
+        }
+    ),
     leaves=frozenset({"source", "parallel_tool_calls"}),
     fits=_fits,
     convert=_convert,

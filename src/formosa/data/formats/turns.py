@@ -28,6 +28,8 @@ def in_order(messages: Iterable[Message]) -> tuple[Message, ...]:
     """
     ordered: list[Message] = []
     for message in _joined(messages):
+        if message.role == "system" and not message.content:
+            continue  # many sets have an empty one in every row
         if message.role == "assistant":
             message = with_thoughts(message, f"messages[{len(ordered)}]")
         ordered.append(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from formosa.data.sources.config import SourceConfig
+from formosa.data.sources.hub import open_hub
 from formosa.data.sources.local import FileSource, open_local
 from formosa.wheels import Say
 
@@ -24,4 +25,4 @@ def open_source(
     """
     if config.path is not None:
         return open_local(config, root or Path())
-    raise NotImplementedError
+    return open_hub(config, say)

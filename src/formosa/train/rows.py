@@ -146,14 +146,16 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
 
 def _tools(value: Any) -> Sequence[Any]:
     """A list of tools, which may be written as the JSON text of one."""
-    if isinstance(value, str) and value:
+    if value in (None, ""):
+        return ()
+    if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError as error:
             raise MessageError("tools", f"not JSON: {error}") from error
-    if value and not isinstance(value, list):
+    if not isinstance(value, list):
         raise MessageError("tools", "must be a list")
-    return value or ()
+    return value
 
 
 class RowEncoder:

@@ -32,6 +32,7 @@ from formosa.files import explain_os_error
 
 FOLDER = ".preparing"
 PIECE = 64 << 20  # bytes of rows that are put in order in memory at a time
+MANY = 200_000  # values from which on numpy is worth its import
 PLACE = b"\x00"  # between a row and its place: JSON escapes it, so no row holds one
 
 
@@ -176,7 +177,7 @@ def question_hash(row: Row) -> int:
 
 def repeated(values: array[int]) -> set[int]:
     """The values that are there more than once; with numpy where there are very many."""
-    if len(values) > 200_000:
+    if len(values) > MANY:
         with suppress(ImportError):
             import numpy
 

@@ -21,8 +21,9 @@ from formosa.errors import UserError
 from formosa.files import sha256_file
 
 
-def chat(question: str, reply: str = "!", **more: str) -> Row:
-    return Row.of((Message("user", question), Message("assistant", reply)), **more)
+def chat(question: str, reply: str = "!", *, id: str = "", source: str = "") -> Row:
+    messages = (Message("user", question), Message("assistant", reply))
+    return Row.of(messages, id=id, source=source)
 
 
 def filled(folder: Path, *rows: Row) -> Spool:

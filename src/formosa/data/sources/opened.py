@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import IO, cast
 from formosa.errors import DataError
 from formosa.files import explain_read_error
 
+BUFFER = 1 << 18  # bytes
 BOM = b"\xef\xbb\xbf"
 _FOREIGN = {
     b"\xff\xfe": "UTF-16LE",
@@ -54,7 +56,8 @@ def _open(path: Path) -> IO[bytes]:
         except ImportError as error:
             raise need_pyarrow(str(path)) from error
         path.open("rb").close()  # Python's error says more than pyarrow's
-        return cast(IO[bytes], pyarrow.input_stream(str(path), compression="zstd"))
+        stream = pyarrow.input_stream(str(path), compression="zstd")
+        return cast(IO[bytes], io.BufferedReader(stream, BUFFER))  # pyarrow's has no readline
     return path.open("rb")
 
 

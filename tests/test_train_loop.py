@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on a tiny model: what it writes, and that a kill changes nothing."""
+"""A training of a tiny model: what it writes, and that a kill changes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from formosa.chat.message import Message, Tool, ToolCall
 from formosa.errors import DataError, UserError
 from formosa.files import read_json, read_jsonl
 from formosa.train.config import LoraConfig, TrainConfig
-from formosa.train.sft import require_training, train_sft
+from formosa.train.run import require_training
+from formosa.train.run import train as run_training
 
 pytestmark = pytest.mark.train
 
@@ -55,7 +56,7 @@ def write_rows(path: Path, count: int) -> Path:
 
 def train(base: Path, folder: Path, config: TrainConfig = CONFIG, rows: int = 32) -> Any:
     folder.mkdir(parents=True, exist_ok=True)
-    return train_sft(
+    return run_training(
         config,
         base=base,
         rows=write_rows(folder / "train.jsonl", rows),
@@ -93,7 +94,7 @@ def test_exact_calls_are_logged_beside_the_loss(trained: Path) -> None:
 def test_the_summary_says_how_it_was_made(trained: Path) -> None:
     summary = read_json(trained / "train" / "summary.json")
     assert summary["method"] == "lora"
-    assert summary["lora"] == {"rank": 4, "alpha": 8.0, "dropout": 0.0}
+    assert summary["lora"] == {"rank": 4, "alpha": 8.0, "dropout": 0.0, "targets": "all-linear"}
     assert (summary["rows"], summary["steps"]) == (32, 8)
     assert summary["trained_tokens"] < summary["tokens"]
     assert summary["versions"].keys() == {"torch", "transformers", "peft", "accelerate"}
@@ -146,7 +147,7 @@ def test_full_tuning_changes_the_weights_and_writes_no_adapter(
 def test_bad_rows_stop_before_the_weights_are_loaded(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import formosa.train.sft as module
+    import formosa.train.model as module
 
     monkeypatch.setattr(module, "load_weights", lambda *a, **k: pytest.fail("loaded"))
     with pytest.raises(DataError, match="tokens; the recipe allows 16"):
@@ -168,8 +169,8 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_train_sft import CONFIG, write_rows
-from formosa.train.sft import train_sft
+from test_train_loop import CONFIG, write_rows
+from formosa.train.run import train
 
 folder = Path(sys.argv[2])
 
@@ -177,7 +178,7 @@ def progress(step, steps, loss):
     if step == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-train_sft(CONFIG, base=Path(sys.argv[1]), rows=folder / "train.jsonl",
+train(CONFIG, base=Path(sys.argv[1]), rows=folder / "train.jsonl",
           heldout=folder / "heldout.jsonl", folder=folder, progress=progress)
 """
 

@@ -61,7 +61,7 @@ def checkpoint_folder(model: Model, *, say: Say | None = None) -> Path:
         return model.path
     digest = model.sha256()
     folder = cache_folder() / "checkpoints" / f"{model.name}-{digest[:16]}-{FORMAT}"
-    with _only_one(folder.with_name(f"{folder.name}.lock")):
+    with only_one(folder.with_name(f"{folder.name}.lock")):
         if (folder / PROVENANCE).exists():  # written last: its presence means "complete"
             return folder
         if say:
@@ -80,8 +80,9 @@ def checkpoint_folder(model: Model, *, say: Say | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Wait until no other process unpacks the same model; a killed one lets go."""
+def only_one(path: Path) -> Iterator[None]:
+    """Wait until no other process works at what the lock file `path` stands for; a killed one lets
+    go."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         opened = path.open("wb")
@@ -180,18 +181,27 @@ def _pad_token(tokenizer: Any) -> str:
     )
 
 
-def load_weights(folder: Path, *, dtype: str) -> Any:
+def load_weights(
+    folder: Path, *, dtype: str, attention: str | None = None, quantisation: Any = None
+) -> Any:
     """The causal language model of a folder, from safetensors only.
 
     Args:
         folder: holds config.json and safetensors.
         dtype: `bfloat16` or `float32`.
+        attention: transformers' name of an implementation; None: its own choice.
+        quantisation: transformers' settings of a base in few bits.
     """
     from transformers import AutoModelForCausalLM
 
+    wishes = {"attn_implementation": attention, "quantization_config": quantisation}
     with quiet_transformers():
         return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, trust_remote_code=False
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            **{name: wish for name, wish in wishes.items() if wish is not None},
         )
 
 

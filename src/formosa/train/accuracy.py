@@ -8,22 +8,21 @@ name and JSON value, whatever their order. A row without calls is right when non
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from formosa.chat.message import Message, ToolCall
 from formosa.chat.parser import parse_reply
 from formosa.chat.template import ChatTemplate
-from formosa.train.rows import Conversation, encode, group_rows
-
-GROUP = 4  # rows measured together
+from formosa.train.rows import Conversation, control_tokens, encode_texts
 
 
 class Exact(NamedTuple):
-    """Right replies out of all that were asked."""
+    """Right replies out of all that were asked, and how many ended by themselves."""
 
     correct: int
     of: int
+    stopped: int
 
 
 def same_calls_in_any_order(wanted: Sequence[ToolCall], found: Sequence[ToolCall]) -> bool:
@@ -44,20 +43,31 @@ def exact_calls(
     rows: Sequence[Conversation],
     *,
     max_new_tokens: int,
+    count: int | None = None,
+    together: bool = False,
 ) -> Exact:
-    """Ask every row and count the exact ones. One batch, padded on the left."""
+    """Ask every row and count the exact ones. One batch, padded on the left.
+
+    Args:
+        model: a causal language model, or what stands for one.
+        tokenizer: its own.
+        template: how conversations are written.
+        rows: asked up to where their assistant speaks for the first time.
+        max_new_tokens: longest reply.
+        count: how many of the rows count; None: all.
+        together: other processes answer at the same time, and must all come to the end.
+    """
     import torch
 
     asked = [(row, first) for row in rows if (first := _first_reply(row.messages)) is not None]
     if not asked:
-        return Exact(0, 0)
-    prompts = [
-        tokenizer.encode(template.prompt(row.messages[:i], row.tools), add_special_tokens=False)
-        for row, i in asked
-    ]
+        return Exact(0, 0, 0)
+    control = control_tokens(tokenizer)
+    prompts = [_prompt(tokenizer, template, control, row, i) for row, i in asked]
     width = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(p)) + p for p in prompts])
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    stop = tokenizer.convert_tokens_to_ids(template.stop)
     was_training = model.training
     model.eval()
     with torch.no_grad():
@@ -68,43 +78,34 @@ def exact_calls(
             do_sample=False,
             temperature=None,
             top_p=None,
-            eos_token_id=tokenizer.eos_token_id,
+            top_k=None,
+            eos_token_id=stop,
             pad_token_id=tokenizer.pad_token_id,
+            synced_gpus=together,
         )
     model.train(was_training)
-    correct = 0
-    for (row, i), tokens in zip(asked, output[:, width:].tolist(), strict=True):
-        if tokenizer.eos_token_id in tokens:
-            tokens = tokens[: tokens.index(tokenizer.eos_token_id)]
+    correct = stopped = 0
+    asked = asked[:count]
+    for (row, i), tokens in zip(asked, output[: len(asked), width:].tolist(), strict=True):
+        if stop in tokens:
+            stopped += 1
+            tokens = tokens[: tokens.index(stop)]
         text = tokenizer.decode(tokens, skip_special_tokens=False)
         reply = parse_reply(text, calls=bool(row.tools))
         right = not reply.defects and same_calls_in_any_order(
             row.messages[i].tool_calls, reply.message.tool_calls
         )
         correct += right
-    return Exact(correct, len(asked))
+    return Exact(correct, len(asked), stopped)
 
 
-def held_out_loss(
-    model: Any, tokenizer: Any, template: ChatTemplate, rows: Sequence[Conversation]
-) -> float:
-    """Mean cross entropy of the assistant's tokens, over all rows together."""
-    import torch
-
-    from formosa.train.trainer import collate, labelled_loss
-
-    encoded = [encode(template.render(row.messages, row.tools), tokenizer) for row in rows]
-    total = tokens = 0.0
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
-        for group in group_rows(encoded, GROUP):
-            inputs = {name: value.to(model.device) for name, value in collate([group]).items()}
-            trained = sum(row.trained for row in group)
-            total += float(labelled_loss(model, inputs)) * trained
-            tokens += trained
-    model.train(was_training)
-    return total / max(tokens, 1.0)
+def _prompt(
+    tokenizer: Any, template: ChatTemplate, control: Collection[str], row: Conversation, end: int
+) -> list[int]:
+    """The ids that a server would ask with: words that only spell a control token stay words."""
+    pieces = template.guarded_prompt(row.messages[:end], row.tools, control_tokens=control)
+    parts = encode_texts(tokenizer, [pieces] if isinstance(pieces, str) else pieces)
+    return [token for part in parts for token in part]
 
 
 def _first_reply(messages: Sequence[Message]) -> int | None:

@@ -67,6 +67,9 @@ class TrainConfig(BaseModel):
         "lora", description="Adapters, all weights, or adapters on a base held in 4 bits (GPU)"
     )
     lora: LoraConfig = LoraConfig()
+    family: Literal["auto", "chatml", "llama3", "gemma"] = Field(
+        "auto", description="Control tokens of conversations; auto: those the vocabulary holds"
+    )
     embeddings: Literal["auto", "train", "freeze"] = Field(
         "auto", description="Token embeddings; auto: trained with all weights, frozen with adapters"
     )
@@ -143,8 +146,9 @@ class TrainConfig(BaseModel):
                 f"({self.max_steps})",
             ),
             (
-                self.schedule == "constant" and "final_rate" in self.model_fields_set,
-                "final_rate says where the rate ends, but schedule: constant keeps the peak",
+                self.schedule == "constant" and self.final_rate not in (0.0, 1.0),
+                f"final_rate: {self.final_rate} says where the rate ends, but schedule: constant "
+                "keeps the peak",
             ),
             (
                 self.method == "qlora" and self.precision == "float32",

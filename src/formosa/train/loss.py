@@ -14,6 +14,7 @@ activation checkpointing) sees one call that returns a loss.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from types import MethodType
 from typing import Any
 
@@ -45,11 +46,12 @@ def score_labels(model: Any, head_tokens: int) -> None:
     Raises:
         ModelError: the model treats its scores in a way that isn't known here.
     """
-    whole = model.forward
+    whole = type(model).forward  # not bound: copies of the model must answer with their own weights
 
+    @wraps(whole)
     def forward(self: Any, *args: Any, labels: Any = None, **inputs: Any) -> Any:
         if labels is None:
-            return whole(*args, **inputs)
+            return whole(self, *args, **inputs)
         given = {name: value for name, value in inputs.items() if value is not None}
         hidden = self.get_decoder()(*args, **{**given, "use_cache": False, "return_dict": True})[0]
         return {"loss": _loss(self, hidden, {**given, "labels": labels}, head_tokens)}
@@ -82,15 +84,20 @@ def sum_of_losses(
     if len(targets) <= head_tokens:
         return part(hidden, targets)
     training = torch.is_grad_enabled()
-    plain = type(head) is torch.nn.Linear and head.bias is None and head.weight.numel() > 0
-    if training and plain:
-        total: torch.Tensor = _Chunks.apply(hidden, head.weight, targets, shape, head_tokens)
+    if training and _plain(head):
+        in_chunks: Any = _Chunks.apply
+        total: torch.Tensor = in_chunks(hidden, head.weight, targets, shape, head_tokens)
         return total
     losses = []
     for start in range(0, len(targets), head_tokens):
         chunk = hidden[start : start + head_tokens], targets[start : start + head_tokens]
         losses.append(checkpoint(part, *chunk, use_reentrant=False) if training else part(*chunk))
     return torch.stack(losses).sum()
+
+
+def _plain(head: Any) -> bool:
+    """Whether a head is its weight alone: no adapter, and not in shards that only a call joins."""
+    return type(head) is torch.nn.Linear and head.bias is None and head.weight.numel() > 0
 
 
 class _Chunks(torch.autograd.Function):

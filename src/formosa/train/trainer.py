@@ -1,66 +1,74 @@
-"""transformers' Trainer with our rows: groups of like length, the head on labelled positions only.
+"""transformers' Trainer with our batches, loss, optimizer and schedule.
 
 Imported only when a training starts: this module needs torch and transformers.
 
+What is rented: accumulation, wrapping for several processes, clipping, checkpoints, hooks. What is
+ours: which groups of sequences a step has (batches.py), the loss at labelled positions (loss.py),
+float32 masters (optimizer.py), the rate (schedule.py), and that a loss that isn't a number stops
+the training before it reaches the weights.
+
 Why groups: rows of 300 tokens leave a core idle between the small matrices of a 135M model; four
-at a time are 1.7 times as fast on two cores. Why of like length and padded on the left: little
-padding, and the labelled ends of the rows stand under each other. Why the head on labels only: in
-tool-call rows four of five tokens are prompt, and scoring them is a fifth of the work for a 135M
-model and more than half for a large vocabulary. `logits_to_keep` is the model's own argument for
-it, so wrapped models (DDP, FSDP) work the same.
+at a time are 1.7 times as fast on two cores.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
+from formosa.errors import UserError
+from formosa.train.batches import Groups, Order, loader
 from formosa.train.config import TrainConfig
-from formosa.train.rows import IGNORED, EncodedRow
-
-COMPLETE = "complete"  # written into a checkpoint last: its presence means "nothing is missing"
-
-OnLog = Callable[[int, dict[str, float]], None]  # step, values
-OnStep = Callable[[int, int, Any], None]  # step, last step, model
+from formosa.train.loss import labelled
+from formosa.train.optimizer import MasterAdamW, decay_groups
+from formosa.train.parallel import Arrangement
+from formosa.train.schedule import rate
 
 
-def labelled_loss(model: Any, inputs: dict[str, Any], items: Any = None) -> torch.Tensor:
-    """Cross entropy over the labelled tokens of a group of rows.
+class Counted(NamedTuple):
+    """What a step computes, over all processes."""
 
-    Args:
-        model: a causal language model that takes `logits_to_keep`.
-        inputs: what `collate` makes, all (rows, length).
-        items: labelled tokens of the whole step; the loss is the sum over it, so that every token
-            of a step weighs the same whatever row it stands in. None: the mean of this group.
-    """
-    labels = inputs["labels"][:, 1:]
-    positions = (labels != IGNORED).any(dim=0).nonzero()[:, 0]
-    output = model(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        position_ids=inputs["position_ids"],
-        logits_to_keep=positions,
-        use_cache=False,
-        return_dict=True,
-    )
-    targets = labels[:, positions]
-    total: torch.Tensor = torch.nn.functional.cross_entropy(
-        output.logits.float().flatten(0, 1),
-        targets.flatten(),
-        ignore_index=IGNORED,
-        reduction="sum",
-    )
-    loss: torch.Tensor = total / ((targets != IGNORED).sum() if items is None else items)
-    return loss
+    tokens: int  # read, without padding
+    learnt: int
 
 
 class RowTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types
-    """The Trainer, scoring labelled positions only."""
+    """The Trainer, on groups of sequences.
+
+    Args:
+        config: the recipe's `train:` part.
+        groups: what is trained on.
+        order: in which order, in this process.
+        others: what the Trainer itself wants.
+    """
+
+    def __init__(self, config: TrainConfig, groups: Groups, order: Order, **others: Any) -> None:
+        self._config, self._groups, self._order = config, groups, order
+        self.masters: MasterAdamW | None = None
+        self.counted = Counted(0, 0)  # of the step that runs
+        super().__init__(train_dataset=groups, **others)
+        self.loss_is_scaled_for_ga = True  # by the step's labelled tokens
+
+    def get_train_dataloader(self) -> Any:
+        """Our own order, shared among the processes already: accelerate must not share it again."""
+        return loader(self._groups, self._order, pinned=self.args.dataloader_pin_memory)
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: Any
+    ) -> tuple[list[dict[str, Any]], torch.Tensor]:
+        """The batches of a step, and how many labelled tokens they have in all processes."""
+        batches = [batch for _, batch in zip(range(num_batches), epoch_iterator, strict=False)]
+        tokens = sum(batch.pop("tokens") for batch in batches)
+        learnt = sum(int(labelled(batch).sum()) for batch in batches)
+        counts = torch.tensor([tokens, learnt], device=device)
+        if self.args.world_size > 1:
+            counts = self.accelerator.gather(counts).view(-1, 2).sum(dim=0)
+        self.counted = Counted(*counts.tolist())
+        return batches, counts[1]
 
     def compute_loss(
         self,
@@ -69,86 +77,107 @@ class RowTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        loss = labelled_loss(model, inputs, num_items_in_batch)
-        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            # The gradients of several processes are averaged, and the items were summed over them.
-            loss = loss * self.accelerator.num_processes
+        """The sum over the labelled tokens by the step's number of them: every token of a step
+        weighs the same, whatever row, group or process it is in."""
+        given = {name: value for name, value in inputs.items() if value is not None}
+        loss = model(**given)["loss"] / num_items_in_batch
+        # The gradients of several processes are averaged; the tokens were counted over all.
+        loss = loss * self.args.world_size
         return (loss, None) if return_outputs else loss
 
+    def _run_epoch(self, **arguments: Any) -> None:
+        """Nothing, where the last step is behind us: a training killed while its checkpoint was
+        written continues after it, and the Trainer would take one step too many."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(**arguments)
 
-class Follow(TrainerCallback):  # type: ignore[misc]
-    """Tells what happens, marks whole checkpoints, and measures at the chosen steps."""
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW; with float32 masters where weights are bfloat16."""
+        if self.optimizer is None:
+            groups = decay_groups(model or self.model, self._config.weight_decay)
+            wishes = {"lr": self._config.learning_rate, "betas": self._config.betas}
+            parameters = [p for group in groups for p in group["params"]]
+            if any(p.dtype != torch.float32 for p in parameters):
+                self.optimizer = self.masters = MasterAdamW(groups, **wishes)  # type: ignore[arg-type]
+            else:
+                self.optimizer = torch.optim.AdamW(groups, fused=True, **wishes)  # type: ignore[arg-type]
+        return self.optimizer
 
-    def __init__(self, on_log: OnLog, on_step: OnStep) -> None:
-        self._on_log = on_log
-        self._on_step = on_step
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Our schedule, as torch's object, whose state goes into checkpoints."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                self.optimizer if optimizer is None else optimizer,
+                lambda step: rate(self._config, step, num_training_steps),
+            )
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if logs and "loss" in logs:
-            kept = {key: float(logs[key]) for key in ("loss", "learning_rate", "grad_norm")}
-            self._on_log(state.global_step, kept)
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """The norm of the gradients before they are clipped.
 
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        self._on_step(state.global_step, state.max_steps, model)
+        Raises:
+            UserError: it isn't finite. No weight has been touched.
+        """
+        if self.masters is not None:
+            norm = torch.nn.utils.clip_grad_norm_(
+                list(self.masters.trained), self.args.max_grad_norm
+            )
+        else:
+            norm = super()._clip_grad_norm(model)
+        if norm is not None and not math.isfinite(float(norm)):
+            raise not_finite(self.state.global_step + 1)
+        return norm
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        if state.is_world_process_zero:
-            (folder / COMPLETE).write_text("", encoding="utf-8")
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted: the Trainer's figure ignores the head and the attention."""
+        return 0
 
 
-def arguments(config: TrainConfig, folder: Path) -> TrainingArguments:
-    """Our settings in the Trainer's words."""
+def not_finite(step: int) -> UserError:
+    return UserError(
+        f"The loss of step {step} is no number: the training went astray. "
+        "The checkpoints before it are whole.",
+        "lower train.learning_rate (or set train.precision: float32) and run again; "
+        "formosa data inspect shows the rows",
+    )
+
+
+def arguments(
+    config: TrainConfig, folder: str, shared: Arrangement, layers: list[str], *, autocast: bool
+) -> TrainingArguments:
+    """Our settings in the Trainer's words.
+
+    Args:
+        config: the recipe's `train:` part.
+        folder: where checkpoints go.
+        shared: how processes share the training.
+        layers: names of the model's blocks.
+        autocast: whether float32 weights are computed in bfloat16.
+    """
     on_gpu = torch.cuda.is_available()
     return TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=max(1, config.rows_per_step // config.rows_at_once),
+        output_dir=folder,
         num_train_epochs=config.epochs,
         max_steps=config.max_steps or -1,
         learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=config.warmup_steps,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,
-        # bf16 matrices with float32 adapters (or master weights): autocast does it layer by layer.
-        bf16=config.precision == "bfloat16",
-        use_cpu=not on_gpu,
+        bf16=autocast,
+        tf32=True if on_gpu else None,
         seed=config.seed,
         data_seed=config.seed,
         save_strategy="steps",
         save_steps=config.save_every,
-        save_total_limit=2,
+        save_total_limit=None,  # old ones go when the new one is whole (checkpoint.py)
         logging_steps=1,
-        report_to=[],
+        logging_nan_inf_filter=False,  # it would hide what must stop the training
+        report_to=[],  # reporters.py: our own numbers, and only those
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
         label_names=["labels"],
+        **shared.arguments(layers),
     )
-
-
-def collate(groups: Sequence[Sequence[EncodedRow]]) -> dict[str, torch.Tensor]:
-    """One group as tensors, padded on the left; padding is masked and never labelled."""
-    (rows,) = groups
-    width = max(len(row.ids) for row in rows)
-    gaps = [width - len(row.ids) for row in rows]
-    pairs = list(zip(gaps, rows, strict=True))
-    return {
-        "input_ids": torch.tensor([[0] * gap + row.ids for gap, row in pairs]),
-        "labels": torch.tensor([[IGNORED] * gap + row.labels for gap, row in pairs]),
-        "attention_mask": torch.tensor([[0] * gap + [1] * len(row.ids) for gap, row in pairs]),
-        "position_ids": torch.tensor([[0] * gap + [*range(len(row.ids))] for gap, row in pairs]),
-    }
-
-
-def last_complete(folder: Path) -> Path | None:
-    """The newest checkpoint that was written whole. Torn ones are removed: the Trainer would
-    otherwise count them."""
-    whole: dict[int, Path] = {}
-    for path in folder.glob("checkpoint-*"):
-        if (path / COMPLETE).exists():
-            whole[int(path.name.removeprefix("checkpoint-"))] = path
-        else:
-            shutil.rmtree(path)
-    return whole[max(whole)] if whole else None

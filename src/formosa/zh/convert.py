@@ -20,8 +20,9 @@ is Traditional already: 范先生 becomes 範先生, 里長 裡長, 公布 公�
 **What OpenCC gets wrong** is put right afterwards, and only in what was converted:
 `data/conversion_repairs.tsv` lists some 170 words that OpenCC 1.4.2 writes wrongly (只 as
 隻 in 最多只有, 了 as 瞭 in 演示了如何, 發 as 髮 in 延長發明, names such as 范 and 余), each with a
-text that shows it. About 1 in 600 characters of Taiwanese text that was converted to Simplified
-and back differed from the original before these repairs, most of them by choice (臺 and 台).
+text that shows it. Of 2.4 million Han characters of Taiwanese text that were made Simplified and
+converted back, 7,413 differed from the original without these repairs and 5,561 with them; half of
+these are a choice that Taiwan leaves open (臺 and 台, 計劃 and 計畫, 佔 and 占).
 
 The default configuration is s2tw, which changes characters. s2twp changes words as well, without a
 look at the sentence: 支持率 becomes 支援率, 生命的循環 生命的迴圈, 加拉比特 加拉位元. The words of

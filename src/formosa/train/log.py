@@ -1,0 +1,85 @@
+"""The story of a training, one JSON object a line: FOLDER/train/log.jsonl.
+
+    {"type": "step", "step", "loss", "learning_rate", "grad_norm", "tokens", "learnt", "seconds",
+     "tokens_per_second", "peak_memory_gb"}
+    {"type": "spike", "step", "loss", "usual"}                      a loss far above those before it
+    {"type": "measured", "step", "loss", "exact_call": {…}}         on held-out rows
+    {"type": "best", "step", "by", "value"}                         the best measured so far
+
+`loss` is the mean cross entropy of a learnt token in natural logarithms, `seconds` the time spent
+so far over all attempts. Only the first process writes.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from formosa.files import JsonLines, read_jsonl
+
+Record = dict[str, Any]
+
+WINDOW = 32  # steps that say what a usual loss is
+FEWEST = 8
+
+
+class Log:
+    """An append-only log.
+
+    Args:
+        path: of the file.
+        writing: whether this process writes; the others only remember.
+    """
+
+    def __init__(self, path: Path, *, writing: bool = True) -> None:
+        self.path, self._writing = path, writing
+        self.records: list[Record] = []
+        self._lines: JsonLines | None = None
+
+    def begin(self, step: int) -> None:
+        """Open it; forget what a killed attempt wrote after `step`, where this one continues."""
+        found = [r for _, r in read_jsonl(self.path)] if self.path.exists() else []
+        self.records = [record for record in found if record["step"] <= step] if step else []
+        if not self._writing:
+            return
+        if len(self.records) != len(found):
+            self.path.unlink()
+        self._lines = JsonLines(self.path, sync=False)
+        if len(self.records) != len(found):
+            for record in self.records:
+                self._lines.append(record)
+
+    def append(self, record: Record) -> None:
+        self.records.append(record)
+        if self._lines:
+            self._lines.append(record)
+
+    def close(self) -> None:
+        if self._lines:
+            self._lines.close()
+
+    def of(self, kind: str) -> list[Record]:
+        """The records of one type, in order."""
+        return [record for record in self.records if record["type"] == kind]
+
+    @property
+    def seconds(self) -> float:
+        """Time spent so far, over all attempts."""
+        return max((float(r.get("seconds", 0)) for r in self.records), default=0.0)
+
+
+def spike(losses: Sequence[float], loss: float) -> float | None:
+    """The usual loss, where `loss` is far above it: six deviations and half as much again.
+
+    Args:
+        losses: of the steps before, the latest last.
+        loss: of this step.
+    """
+    recent = losses[-WINDOW:]
+    if len(recent) < FEWEST:
+        return None
+    usual = statistics.median(recent)
+    deviation = statistics.median(abs(value - usual) for value in recent) * 1.4826  # as a normal's
+    return usual if loss > max(usual + 6 * deviation, 1.5 * usual) else None

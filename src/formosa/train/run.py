@@ -216,6 +216,7 @@ class Training:
         trainer = RowTrainer(config, groups, order, model=model, args=settings, callbacks=[follow])
         trainer.remove_callback(PrinterCallback)  # standard output is for data here
         follow.trainer = trainer
+        self.shared.settle(trainer)
         return trainer
 
     def _finish(self, trainer: Any, log: Log) -> None:

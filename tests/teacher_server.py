@@ -13,12 +13,13 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from formosa.chat.message import Message, json_text
+from formosa.chat.message import Message, Tool, json_text
+from formosa.data.teacher.offers import Offer, own_offers
 from formosa.engines.protocol import ChatEvent, ChatReply, ChatRequest, Finished, ModelInfo, Usage
 
 Body = dict[str, Any]  # of a request
@@ -29,6 +30,31 @@ USAGE = Usage(100, 10)
 KEY = "sk-teacher-0123456789abcdef"
 
 
+def tool(name: str, doc: str, required: Sequence[str] = (), **properties: Any) -> Tool:
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return Tool.of(name, doc, schema)
+
+
+TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
+TOOLS = (
+    tool("get_weather", "查天氣", ["city"], city=TEXT, days={**WHOLE, "minimum": 1, "maximum": 7}),
+    tool("add_numbers", "加總", ["a", "b"], a=WHOLE, b=WHOLE),
+    tool("play_song", "放歌", ["title"], title=TEXT, loud={"type": "boolean"}),
+    tool("send_mail", "寄信", ["to", "text"], to={"type": "array", "items": TEXT}, text=TEXT),
+    tool("set_mode", "設定模式", ["mode", "room"], mode={"type": "string", "enum": ["eco", "fast"]},
+         room={"type": "object", "properties": {"name": TEXT}, "required": ["name"]}),
+    tool("buy_stock", "下單", ["order"], order={
+        "type": "object", "properties": {"code": TEXT, "price": {"type": "number"}},
+        "required": ["code", "price"]}),
+)  # fmt: skip
+FEW = own_offers(TOOLS)
+
+
+def few(language: str) -> Sequence[Offer]:
+    """Tools of each shape, so that tests don't depend on the catalogue."""
+    return FEW
+
+
 class Brain:
     """What the teacher knows: the calls that its questions mean."""
 
@@ -37,7 +63,7 @@ class Brain:
 
     def __call__(self, body: Body) -> Reply:
         messages = body["messages"]
-        zh = any("\u4e00" <= character <= "\u9fff" for character in messages[0]["content"])
+        zh = "助理" in messages[0]["content"]
         if messages[0]["role"] == "user":
             return {"role": "assistant", "content": self._question(messages[0]["content"], zh)}
         if messages[-1]["role"] == "tool":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,13 @@ def test_topics_are_the_user_s_where_there_are_some() -> None:
         assert f"主題：{seed.topic}。" in question_request(seed, config).messages[0].content
 
 
+def _run(result: Awaitable[str]) -> str:
+    async def wait() -> str:
+        return await result
+
+    return asyncio.run(wait())
+
+
 # -- tools -----------------------------------------------------------------------------------------
 
 
@@ -121,7 +129,7 @@ def test_calculating_tools_of_the_catalogue_can_be_run() -> None:
     (tip,) = (o for o in catalogue_offers("en") if o.tool.name == "calculate_tip")
     assert tip.execute is not None
     call = ToolCall.of("calculate_tip", {"bill": 200, "tip_percent": 15})
-    assert json.loads(asyncio.run(tip.execute(call))) == {"result": 30}
+    assert json.loads(_run(tip.execute(call))) == {"result": 30}
 
 
 @pytest.mark.parametrize("arguments", ['{"bill": 1}', '{"bill": "x", "tip_percent": 1}', "no"])
@@ -129,7 +137,7 @@ def test_a_calculation_that_can_t_be_made_is_an_error(arguments: str) -> None:
     (tip,) = (o for o in catalogue_offers("en") if o.tool.name == "calculate_tip")
     assert tip.execute is not None
     with pytest.raises(DataError):
-        asyncio.run(tip.execute(ToolCall("calculate_tip", arguments)))
+        _run(tip.execute(ToolCall("calculate_tip", arguments)))
 
 
 def test_own_tools_are_offered_in_both_languages_and_each_is_a_kin_of_its_own() -> None:

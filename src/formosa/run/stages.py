@@ -1,7 +1,7 @@
 """The stages of a run. Each reads files that earlier ones left, and leaves files of its own.
 
     model   fetch the base model, check its sha256
-    data    generate and read rows              → data/
+    data    read, clean and generate rows       → data/
     train   fine-tune                           → checkpoint/, train/
     export  GGUF, and its parity checks         → gguf/
     serve   the four-step tool flow, for real   → serve/
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import formosa.data
+import formosa.zh
 from formosa.engines.llama import LlamaEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.errors import CardError
@@ -135,32 +136,45 @@ def _model(run: Run) -> list[Path]:
 
 def _data(run: Run) -> list[Path]:
     from formosa.data.prepare import prepare
+    from formosa.run.benchmarks import benchmark_names, load_benchmarks
 
     folder = run.folder / "data"
+    names = benchmark_names(run.recipe.data, run.recipe.eval)
     prepare(
         run.recipe.data,
         folder,
         root=run.recipe_folder,
+        benchmarks=load_benchmarks(names, say=run.report.say),
         say=run.report.say,
         progress=run.report.progress,
     )
-    return [folder / name for name in ("train.jsonl", "heldout.jsonl", "report.json")]
+    return [
+        folder / name for name in ("train.jsonl", "heldout.jsonl", "rejects.jsonl", "report.json")
+    ]
 
 
 def _train(run: Run) -> list[Path]:
     from formosa.checkpoints import checkpoint_folder
-    from formosa.train.sft import require_training, train_sft
+    from formosa.train.launch import launch, write_job
+    from formosa.train.run import encode, require_training, train
+
+    def progress(step: int, steps: int, loss: float) -> None:
+        run.report.progress(step, steps, f"loss {loss:.3f}")
 
     require_training()
-    train_sft(
-        run.recipe.train,
-        base=checkpoint_folder(run.base(), say=run.report.say),
-        rows=run.folder / "data" / "train.jsonl",
-        heldout=run.folder / "data" / "heldout.jsonl",
-        folder=run.folder,
-        say=run.report.say,
-        progress=lambda step, steps, loss: run.report.progress(step, steps, f"loss {loss:.3f}"),
-    )
+    config, say = run.recipe.train, run.report.say
+    base = checkpoint_folder(run.base(), say=say)
+    rows, heldout = (run.folder / "data" / f"{name}.jsonl" for name in ("train", "heldout"))
+    if run.launch is None:
+        train(
+            config, base=base, rows=rows, heldout=heldout, folder=run.folder,
+            say=say, progress=progress,
+        )  # fmt: skip
+    else:
+        # Alone: processes that wait for one that encodes would give up after half an hour.
+        encode(config, base=base, rows=rows, folder=run.folder, say=say)
+        job = write_job(run.folder, config, base=base, rows=rows, heldout=heldout)
+        launch(run.launch, job, say=say, progress=progress)
     made = sorted(path for path in (run.folder / "checkpoint").rglob("*") if path.is_file())
     return [*made, run.folder / "train" / "summary.json", run.folder / "train" / "log.jsonl"]
 
@@ -315,20 +329,30 @@ def _model_inputs(run: Run) -> Any:
 
 
 def _data_inputs(run: Run) -> Any:
-    """The recipe's part, the files it names, and the generator itself: its tools and wordings
-    decide the rows as much as the recipe does."""
-    files = [run.recipe_folder / item.path for item in run.recipe.data.files]
-    generator = sorted(Path(formosa.data.__file__).parent.rglob("*.[py]*"))
+    """The recipe's part, the files of its sources, the benchmarks by name, and the code that makes
+    rows: its rules, tools and wordings decide the rows as much as the recipe does.
+
+    A data set of the hub counts by the revision that the recipe names: a complete run must not
+    need the network. Name a commit, and it can't change.
+    """
+    from formosa.data.sources.local import open_local
+    from formosa.run.benchmarks import benchmark_names
+
+    data = run.recipe.data
+    local = [source for source in data.sources if source.path is not None]
+    rooms = [Path(str(room.__file__)).parent for room in (formosa.data, formosa.zh)]
+    code = sorted(path for room in rooms for path in room.rglob("*") if path.is_file())
     return {
-        "data": run.recipe.data.model_dump(mode="json"),
-        "files": {str(path): sha256_file(path) for path in files if path.is_file()},
-        "generator": [sha256_file(path) for path in generator if path.suffix != ".pyc"],
+        "data": data.model_dump(mode="json"),
+        "files": {source.source: open_local(source, run.recipe_folder).about() for source in local},
+        "benchmarks": benchmark_names(data, run.recipe.eval),
+        "code": [sha256_file(path) for path in code if path.suffix != ".pyc"],
     }
 
 
 STAGES = (
     Stage("model", "fetch the base model", 1, _model_inputs, _model),
-    Stage("data", "prepare the rows", 1, _data_inputs, _data),
+    Stage("data", "prepare the rows", 2, _data_inputs, _data),
     Stage(
         "train",
         "fine-tune",

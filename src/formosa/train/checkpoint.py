@@ -35,17 +35,22 @@ def last_complete(folder: Path) -> Path | None:
     return whole[max(whole)] if whole else None
 
 
+def mark_of(checkpoint: Path) -> str:
+    """How the weights of a whole checkpoint are kept."""
+    return (checkpoint / COMPLETE).read_text(encoding="utf-8")
+
+
 def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
-def finish_step(folder: Path, step: int, keep: int) -> None:
+def finish_step(folder: Path, step: int, keep: int, mark: str = "") -> None:
     """Mark the checkpoint of a step as whole once all processes wrote it; only then let older ones
-    go. Called by every process."""
+    go. Called by every process. `mark` says how its weights are kept (parallel.py)."""
     barrier()
     if not is_first():
         return
-    (folder / f"checkpoint-{step}" / COMPLETE).write_text("", encoding="utf-8")
+    (folder / f"checkpoint-{step}" / COMPLETE).write_text(mark, encoding="utf-8")
     whole = sorted(
         (path for path in folder.glob("checkpoint-*") if (path / COMPLETE).exists()), key=step_of
     )

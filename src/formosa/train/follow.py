@@ -81,7 +81,8 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         self._measure(state.global_step, state.max_steps)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        finish_step(Path(args.output_dir), state.global_step, self._config.keep)
+        folder = Path(args.output_dir)
+        finish_step(folder, state.global_step, self._config.keep, self._shared.mark)
 
     def _append(self, record: Record) -> None:
         self._log.append(record)

@@ -25,6 +25,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
 from formosa.errors import UserError
@@ -115,6 +116,20 @@ class Arrangement:
 
             PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 
+    def settle(self, trainer: Any) -> None:
+        """To be called between the Trainer and its `train`.
+
+        accelerate would add up the gradients of all processes in bfloat16, and round the loss to
+        it; with a thousand processes little would be left. Both stay float32 here.
+        """
+        if self.strategy == "fsdp" and self.config.precision == "bfloat16" and not self.from_file:
+            import torch
+            from torch.distributed.fsdp import MixedPrecisionPolicy
+
+            trainer.accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy(
+                param_dtype=torch.bfloat16, reduce_dtype=torch.float32, output_dtype=torch.float32
+            )
+
     def check(self, trainer: Any) -> list[str]:
         """What a prepared Trainer really does, in lines for people.
 
@@ -149,6 +164,29 @@ class Arrangement:
 
         model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
         return any(parameter.dtype == torch.bfloat16 for parameter in model.parameters())
+
+    def may_continue(self, mark: str, folder: Path) -> None:
+        """Whether a checkpoint with that mark (see `mark`) can be continued from so.
+
+        Raises:
+            UserError: its weights and optimizer are kept in another way.
+        """
+        whole = {"single", "ddp"}
+        # Adapters and float32 weights have the same optimizer alone and in copies.
+        alike = self.config.method != "full" or self.config.precision == "float32"
+        if not mark or mark == self.strategy or (alike and {mark, self.strategy} <= whole):
+            return
+        raise UserError(
+            f"The training in {folder} was begun as {_WORDS.get(mark, mark)}; as "  # type: ignore[call-overload]
+            f"{_WORDS[self.strategy]} it can't be continued.",
+            "continue it as it was begun (the number of processes may differ), or remove "
+            f"{folder / 'train' / 'steps'} to begin again",
+        )
+
+    @property
+    def mark(self) -> str:
+        """What a checkpoint remembers of how its weights and optimizer are kept."""
+        return self.strategy
 
     def describe(self) -> str:
         """Device, processes, strategy, precision and the step's arithmetic, in one line."""

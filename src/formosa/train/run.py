@@ -22,7 +22,13 @@ from formosa.checkpoints import load_tokenizer, only_one, quiet_transformers
 from formosa.errors import UserError
 from formosa.files import write_json
 from formosa.train.batches import Groups, Order
-from formosa.train.checkpoint import last_complete, step_of, write_checkpoint, write_trained
+from formosa.train.checkpoint import (
+    last_complete,
+    mark_of,
+    step_of,
+    write_checkpoint,
+    write_trained,
+)
 from formosa.train.config import TrainConfig
 from formosa.train.log import Log
 from formosa.train.measure import HeldOut, place
@@ -138,6 +144,8 @@ class Training:
     def run(self) -> dict[str, Any]:
         """Train to the end, from the last whole checkpoint if there is one."""
         resume = last_complete(self.steps)
+        if resume:
+            self.shared.may_continue(mark_of(resume), self.folder)
         log = Log(self.folder / "train" / "log.jsonl", writing=is_first())
         log.begin(step_of(resume) if resume else 0)
         if resume:

@@ -57,6 +57,6 @@ def pieces_of(text: str, control_tokens: Collection[str]) -> list[str]:
 
 
 def cut(ids: Sequence[int], limit: int) -> list[list[int]]:
-    """Pieces of at most `limit` ids. A lone last id is left out: nothing before it predicts it."""
-    parts = [list(ids[i : i + limit]) for i in range(0, len(ids), limit)]
-    return [part for part in parts if len(part) > 1]
+    """Pieces of at most `limit` ids. Each begins with the last id of the one before, so that every
+    id but the very first is predicted, once."""
+    return [list(ids[i : i + limit]) for i in range(0, len(ids) - 1, limit - 1)]

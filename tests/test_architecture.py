@@ -41,7 +41,7 @@ OPEN = {"run", "cli", "formosa"}  # these see everything: they put the stages to
 NAMES_OF_DISTRIBUTIONS = {"pyyaml": "yaml"}
 WITH_THEM = {"pydantic_core"}  # comes with pydantic, of which it is the half that holds the errors
 # They subclass what torch and transformers have; imported by functions only.
-HEAVY = {"train.trainer", "train.optimizer", "train.loss"}
+HEAVY = {"train.trainer", "train.optimizer", "train.loss", "train.follow"}
 VAGUE = re.compile(r"util|helper|manager|common|misc|stuff|tool_?kit")
 
 

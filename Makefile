@@ -48,7 +48,7 @@ bench: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
-	$(BIN)/python -m pip install --quiet --editable '.[train,llama,mcp,eval,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[data,train,llama,mcp,eval,dev]'
 	touch $(INSTALLED)
 
 # LiteLLM wants older versions of the openai client and the hub library.

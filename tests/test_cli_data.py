@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from formosa.cli.main import cli
 from formosa.data.rows import read_rows
-from formosa.errors import DataError, UserError
+from formosa.errors import DataError, RecipeError, UserError
 
 RECIPE = "name: x\ndata:\n  synth: {rows: 20}\n  heldout: 5\n"
+
+
+def chat(question: str, reply: str, **more: str) -> dict[str, Any]:
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+    return {"messages": turns, **more}
 
 
 def formosa(*arguments: str) -> Result:
@@ -58,13 +64,13 @@ def test_synth_refuses_a_kind_that_is_not_there() -> None:
     assert result.exit_code == 2 and "parallel_multiple" in result.output
 
 
-def test_prepare_writes_the_three_files(recipe: Path, tmp_path: Path) -> None:
+def test_prepare_writes_the_four_files(recipe: Path, tmp_path: Path) -> None:
     result = formosa("prepare", str(recipe), "--out", str(tmp_path / "data"))
     assert result.exit_code == 0, result.output
     assert "20 to train, 5 held out" in result.stdout
     assert "synth: 25 rows in, 25 out" in result.stderr
     names = {path.name for path in (tmp_path / "data").iterdir()}
-    assert names == {"train.jsonl", "heldout.jsonl", "report.json"}
+    assert names == {"train.jsonl", "heldout.jsonl", "rejects.jsonl", "report.json"}
 
 
 def test_prepare_as_json_is_the_report(recipe: Path, tmp_path: Path) -> None:
@@ -76,10 +82,10 @@ def test_prepare_as_json_is_the_report(recipe: Path, tmp_path: Path) -> None:
 def test_prepare_keeps_only_good_rows_when_asked(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        "synth: {rows: 0}\nheldout: 0\nfiles: [{path: mine.jsonl, licence: MIT}]\n",
+        "heldout: 0\nsources: [{path: mine.jsonl, licence: MIT}]\n",
         encoding="utf-8",
     )
-    good = {"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]}
+    good = chat("What is the highest mountain?", "It is Yushan.")
     (tmp_path / "mine.jsonl").write_text(json.dumps(good) + "\n{\n", encoding="utf-8")
     arguments = ("prepare", str(recipe), "--out", str(tmp_path / "data"))
     refused = formosa(*arguments)
@@ -123,6 +129,105 @@ def test_inspect_of_nothing_is_no_crash(tmp_path: Path) -> None:
 
 
 def test_help_starts_with_lines_to_paste() -> None:
-    for arguments in ((), ("prepare",), ("synth",), ("inspect",)):
+    for arguments in ((), ("prepare",), ("synth",), ("inspect",), ("report",), ("rejects",)):
         text = formosa(*arguments, "--help").stdout
         assert "    formosa data " in text
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """Three good rows; one that is the same again, one too long, one that can't be read."""
+    long = "很長的問題" * 200
+    rows = [
+        chat("臺灣最高的山是哪一座？", "是玉山，海拔三千九百五十二公尺。", id="a"),
+        chat("How do I boil an egg?", "Put it into boiling water for seven minutes.", id="b"),
+        chat("Which river is the longest?", "The Zhuoshui is the longest one in Taiwan.", id="c"),
+        chat("How do I boil an egg?", "Put it into boiling water for seven minutes.", id="d"),
+        chat(long, "這個問題太長了。", id="e"),
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows] + ['{"messages": "x"}']
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(
+        "data:\n  heldout: 0\n  max_characters: 900\n  skip_bad: true\n"
+        "  sources:\n    - {path: mine.jsonl, licence: MIT, format: messages}\n",
+        encoding="utf-8",
+    )
+    result = formosa("prepare", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "data"))
+    assert result.exit_code == 0, result.output
+    assert "3 to train, 0 held out, 3 refused" in result.stdout
+    return tmp_path / "data"
+
+
+def test_report_shows_what_became_of_every_row(prepared: Path) -> None:
+    result = formosa("report", str(prepared))
+    assert result.exit_code == 0, result.output
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "mine MIT messages 6 3 0 3" in lines
+    assert "mine too long 1 e" in lines
+    assert "mine duplicate 1 d" in lines
+    assert any(line.startswith("mini-zh-tw 80 0") for line in lines)
+    assert "characters of a row" in result.stdout and "█" in result.stdout
+    assert "3 rows to train, 0 held out, seed 1" in lines
+
+
+def test_report_as_json_is_the_file(prepared: Path) -> None:
+    report = json.loads((prepared / "report.json").read_text(encoding="utf-8"))
+    assert json.loads(formosa("report", str(prepared), "--json").stdout) == report
+
+
+def test_report_finds_the_data_of_a_run(prepared: Path) -> None:
+    """A run has them in RUN/data, and people name the run."""
+    assert formosa("report", str(prepared.parent)).stdout == formosa("report", str(prepared)).stdout
+
+
+@pytest.mark.parametrize("command", ["report", "rejects"])
+def test_a_folder_without_data_is_a_sentence(command: str, tmp_path: Path) -> None:
+    result = formosa(command, str(tmp_path))
+    assert isinstance(result.exception, DataError)
+    assert "formosa data prepare" in result.exception.hint
+
+
+def test_a_report_of_an_older_version_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text('{"schema": 1}', encoding="utf-8")
+    result = formosa("report", str(tmp_path))
+    assert isinstance(result.exception, DataError)
+    assert "no report of this version" in result.exception.message
+
+
+def test_rejects_shows_rows_with_their_reasons(prepared: Path) -> None:
+    result = formosa("rejects", str(prepared))
+    assert result.exit_code == 0, result.output
+    assert "── mine · mine.jsonl:4 · duplicate" in result.stdout
+    assert "user: How do I boil an egg?" in result.stdout
+    assert result.stdout.count("──") == 3
+    assert "(1,000)" in result.stdout, "a long text is cut, and its length told"
+    assert "很長的問題" * 200 in formosa("rejects", str(prepared), "--full").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (("--reason", "dup"), 1),
+        (("--reason", "too long"), 1),
+        (("--source", "mine"), 3),
+        (("--source", "theirs"), 0),
+        (("--rows", "2"), 2),
+        (("--reason", "dup", "--source", "mine"), 1),
+    ],
+)
+def test_rejects_can_be_asked_for_some(
+    options: tuple[str, ...], count: int, prepared: Path
+) -> None:
+    values = json.loads(formosa("rejects", str(prepared), *options, "--json").stdout)
+    assert len(values) == count
+    text = formosa("rejects", str(prepared), *options).stdout
+    assert text.count("──") == count and (count or text == "(nothing)\n")
+
+
+def test_prepare_compares_with_the_benchmarks_of_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE + "  decontaminate: {benchmarks: [no-such-task]}\n", encoding="utf-8")
+    result = formosa("prepare", str(path), "--out", str(tmp_path / "data"))
+    assert isinstance(result.exception, RecipeError)
+    assert "data.decontaminate.benchmarks" in result.exception.hint
+    assert not (tmp_path / "data").exists()

@@ -242,7 +242,7 @@ def test_a_changed_part_of_the_recipe_runs_its_stage_and_what_follows(
 
 def test_changed_rows_in_a_file_are_noticed(use: Use, tmp_path: Path) -> None:
     use(real_inputs(changing))
-    given = recipe(data={"files": [{"path": "rows.jsonl", "licence": "MIT"}]})
+    given = recipe(data={"sources": [{"path": "rows.jsonl", "licence": "MIT"}]})
     here = tmp_path / "recipes"
     here.mkdir()
     (here / "rows.jsonl").write_text("one")

@@ -192,6 +192,11 @@ class DuplicateConfig(_Part):
 class DecontaminationConfig(_Part):
     """What makes a row a benchmark's."""
 
+    benchmarks: tuple[str, ...] | None = Field(
+        default=None,
+        description="Which benchmarks, as `formosa eval tasks` names them. null: the tasks of the "
+        "recipe's `eval:` part, and mini-zh-tw. []: none.",
+    )
     words: int | None = Field(
         default=8, ge=4, description="Length of a shared run of words. null: runs don't count."
     )

@@ -1,64 +1,50 @@
-"""From sources to training files: read, check, drop what is double, hold some back, report.
+"""From sources to training files, in two passes and in bounded memory.
 
     train.jsonl      rows to learn from, in shuffled order
     heldout.jsonl    rows to measure on: no question of theirs is in train.jsonl
+    rejects.jsonl    rows that were refused, each with the reason
     report.json      what came in, what went out, and why the rest did not
 
-The report is written last. Its presence says that the other two are whole.
+The first pass reads, cleans and judges every row and spools what stays (`reading.py`); the second
+decides by what only the whole shows (`selection.py`): duplicates, limits, held-out rows, mixture,
+order. The same recipe and files give the same bytes.
+
+The files are written beside the old ones and take their place together; the report comes last. Its
+presence says that the others are whole and belong to it. What is stopped begins again.
 """
 
 from __future__ import annotations
 
-import random
+import itertools
+from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from formosa.data.config import DataConfig, FileConfig
-from formosa.data.rows import LANGUAGES, Row, scan_rows, write_rows
-from formosa.data.synth.generate import SOURCE, generate, shares
-from formosa.data.validate import BadRowError, characters, validate_row
+from formosa.data import cleaning, duplicates
+from formosa.data.account import account
+from formosa.data.config import DataConfig
+from formosa.data.decontaminate import Benchmark, BenchmarkIndex
+from formosa.data.duplicates import Duplicates
+from formosa.data.reading import Checks, read_source
+from formosa.data.rejects import FILE as REJECTS
+from formosa.data.rejects import RejectPile
+from formosa.data.report import Report, Share, SourceReport
+from formosa.data.rows import Row
+from formosa.data.selection import Selection, heldout_parts, shuffled
+from formosa.data.spool import Spool, working_folder
+from formosa.data.synth.generate import SOURCE, generate
+from formosa.data.writing import Ids, Written, write_split
 from formosa.errors import DataError
-from formosa.files import sha256_file, write_json
+from formosa.files import explain_os_error, write_json
+from formosa.wheels import Say
 
-SCHEMA = 1
-SHOWN = 5  # bad rows that are told one by one
 OWN_LICENCE = "Apache-2.0"  # the generator's texts are part of this package
+SPLITS = ("train", "heldout")
 
-Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(slots=True)
-class SourceReport:
-    """What came in from one source and went out; `dropped` counts by reason."""
-
-    name: str
-    licence: str
-    rows_in: int = 0
-    rows_out: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-
-    def drop(self, reason: str, count: int = 1) -> None:
-        if count:
-            self.dropped[reason] = self.dropped.get(reason, 0) + count
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The content of report.json."""
-
-    sources: list[SourceReport]
-    kinds: dict[str, int]
-    languages: dict[str, int]
-    rows: dict[str, int]
-    sha256: dict[str, str]
-    seed: int
-
-    def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **asdict(self)}
 
 
 def prepare(
@@ -67,182 +53,236 @@ def prepare(
     *,
     root: Path | None = None,
     skip_bad: bool = False,
+    benchmarks: Sequence[Benchmark] = (),
     say: Say | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Write train.jsonl, heldout.jsonl and report.json into `folder`.
+    """Write train.jsonl, heldout.jsonl, rejects.jsonl and report.json into `folder`.
 
     Args:
         config: the `data:` part of a recipe.
-        folder: where the three files go; made if missing.
-        root: where relative paths of files begin; the current folder if not given.
-        skip_bad: drop and count bad rows of files (also on if the config says so).
+        folder: where the four files go; made if missing.
+        root: where relative paths of sources begin; the current folder if not given.
+        skip_bad: leave out and count bad rows of sources (also on if the config says so).
+        benchmarks: what must not be trained on (`config.decontaminate.benchmarks` are names;
+            `formosa.run.benchmarks` has their texts).
         say: gets remarks for people.
-        progress: gets (rows done, rows in all).
+        progress: gets (rows done, rows in all) while rows are generated, and again while they are
+            written.
 
     Raises:
-        DataError: a file or a row is bad and bad rows are not skipped, or nothing is left.
+        DataError: a source can't be read, a row is bad and bad rows are not skipped, or nothing is
+            left.
+        UserError: the disk is full, or another process prepares data in the folder.
     """
-    remark: Say = say or (lambda text: None)
-    skip = skip_bad or config.skip_bad
-    files = [_read_file(item, config, root or Path(), skip, remark) for item in config.files]
-    file_rows = [row for rows, _ in files for row in rows]
-    from_synth, from_files = _heldout_shares(config, len(file_rows))
-    synth = SourceReport(SOURCE, OWN_LICENCE)
-    train, heldout = _synth(config, from_synth, synth, progress)
-    sources = {item.source: report for item, (_, report) in zip(config.files, files, strict=True)}
-    _add_files(file_rows, from_files, train, heldout, sources, config.seed)
-    if not train:
-        raise DataError(
-            "No training row is left.", "give synth.rows, or a file with rows, in the recipe"
-        )
-    reports = ([synth] if config.synth.rows else []) + list(sources.values())
-    kept = Counter(row.source for row in (*train, *heldout))
-    for report in reports:
-        report.rows_out = kept[report.name]
-        lost = ", ".join(f"{count} {reason}" for reason, count in sorted(report.dropped.items()))
-        remark(
-            f"{report.name}: {report.rows_in} rows in, {report.rows_out} out"
-            + (f" ({lost})" if lost else "")
-        )
-    random.Random(f"formosa order {config.seed}").shuffle(train)
-    return _write(folder, train, heldout, reports, config.seed)
-
-
-def _heldout_shares(config: DataConfig, file_rows: int) -> tuple[int, int]:
-    """How many held-out rows come from the generator and from the files."""
-    if not config.synth.rows or not file_rows:
-        return (config.heldout, 0) if config.synth.rows else (0, config.heldout)
-    parts = shares(config.heldout, {"synth": config.synth.rows, "files": file_rows})
-    return parts["synth"], parts["files"]
-
-
-def _synth(
-    config: DataConfig, heldout: int, report: SourceReport, progress: Progress | None
-) -> tuple[list[Row], list[Row]]:
-    """The generator's training and held-out rows."""
-    if not config.synth.rows:
-        return [], []
-    seen: set[str] = set()
-    wanted = config.synth.rows + heldout
-    splits: list[list[Row]] = [[], []]
-    for split, count in enumerate((config.synth.rows, heldout)):
-        made = 0
-        for row in generate(
-            count,
-            config.seed,
-            kinds=config.synth.kinds,
-            languages=config.synth.languages,
-            held_out=bool(split),
-            seen=seen,
-        ):
-            made += 1
-            validate_row(row)  # a row of our own that fails is a bug, and says where
-            if _fits(row, config.max_characters, report):
-                splits[split].append(row)
-            if progress:
-                progress(report.rows_in + made, wanted)
-        report.rows_in += count
-        report.drop("same question", count - made)
-    return splits[0], splits[1]
-
-
-def _read_file(
-    item: FileConfig, config: DataConfig, root: Path, skip: bool, say: Say
-) -> tuple[list[Row], SourceReport]:
-    """The good rows of a file, at most its limit."""
-    report = SourceReport(item.source, item.licence)
-    rows: list[Row] = []
-    bad: list[DataError] = []
-    for where, entry in scan_rows(root / item.path):
-        report.rows_in += 1
+    with working_folder(folder) as work:
+        pile_path = work / REJECTS
         try:
-            if isinstance(entry, DataError):
-                raise entry
-            validate_row(entry, where)
-        except DataError as error:
-            bad.append(error)
-            report.drop(error.reason if isinstance(error, BadRowError) else "no row")
-            continue
-        row = replace(entry, source=item.source)
-        if _fits(row, config.max_characters, report):
-            rows.append(row)
-    if bad and not skip:
-        more = f" {len(bad) - 1} more of its rows are bad." if len(bad) > 1 else ""
-        raise DataError(
-            bad[0].message + more, "put it right, or keep only the good rows with --skip-bad"
-        ) from bad[0]
-    for problem in bad[:SHOWN]:
-        say(f"skipped {problem.message}")
-    if len(bad) > SHOWN:
-        say(f"skipped {len(bad) - SHOWN} more bad rows of {item.path}")
-    if item.limit is not None and len(rows) > item.limit:
-        report.drop("over the limit", len(rows) - item.limit)
-        random.Random(f"formosa limit {config.seed} {item.source}").shuffle(rows)
-        rows = rows[: item.limit]
-    return rows, report
-
-
-def _fits(row: Row, limit: int | None, report: SourceReport) -> bool:
-    if limit is None or characters(row) <= limit:
-        return True
-    report.drop("too long")
-    return False
-
-
-def _add_files(
-    rows: list[Row],
-    wanted: int,
-    train: list[Row],
-    heldout: list[Row],
-    sources: Mapping[str, SourceReport],
-    seed: int,
-) -> None:
-    """Share the rows of files out to the splits: no row twice, no question in both."""
-    known = {row.content_sha256() for row in (*train, *heldout)}
-    fresh = []
-    for row in rows:
-        digest = row.content_sha256()
-        if digest in known:
-            sources[row.source].drop("duplicate")
-        else:
-            known.add(digest)
-            fresh.append(row)
-    order = list(range(len(fresh)))
-    random.Random(f"formosa heldout {seed}").shuffle(order)
-    trained = {row.question for row in train}
-    chosen = set([i for i in order if fresh[i].question not in trained][:wanted])
-    heldout += [fresh[i] for i in sorted(chosen)]
-    held = {row.question for row in heldout}
-    for i, row in enumerate(fresh):
-        if i in chosen:
-            continue
-        if row.question in held:
-            sources[row.source].drop("question is held out")
-        else:
-            train.append(row)
-
-
-def _write(
-    folder: Path,
-    train: Sequence[Row],
-    heldout: Sequence[Row],
-    sources: list[SourceReport],
-    seed: int,
-) -> Report:
-    (folder / "report.json").unlink(missing_ok=True)  # it must not vouch for other files
-    digests, counts = {}, {}
-    for name, rows in (("train", train), ("heldout", heldout)):
-        counts[name] = write_rows(folder / f"{name}.jsonl", rows)
-        digests[name] = sha256_file(folder / f"{name}.jsonl")
-    every = [*train, *heldout]
-    report = Report(
-        sources=sources,
-        kinds=dict(sorted(Counter(row.kind or "other" for row in every).items())),
-        languages={name: sum(row.language == name for row in every) for name in LANGUAGES},
-        rows=counts,
-        sha256=digests,
-        seed=seed,
-    )
-    write_json(folder / "report.json", report.to_json())
+            with pile_path.open("wb") as file, Spool(work) as spool:
+                job = _Job(config, work, spool, RejectPile(file, config.rejects))
+                job.benchmarks = tuple(benchmarks)
+                job.say = say or job.say
+                job.progress = progress or job.progress
+                job.read(root or Path(), skip_bad or config.skip_bad)
+                report = job.finish()
+        except OSError as error:  # the pile and the indices; others explain their own
+            raise explain_os_error(error, work) from error
+        _publish(work, folder, report)
     return report
+
+
+@dataclass
+class _Job:
+    """One preparation: what the two passes share."""
+
+    config: DataConfig
+    work: Path
+    spool: Spool
+    pile: RejectPile
+    benchmarks: tuple[Benchmark, ...] = ()
+    say: Say = lambda text: None
+    progress: Progress = lambda done, total: None
+    reports: list[SourceReport] = field(default_factory=list)  # by number of the source
+    fixed: range = range(0)  # the generator's held-out rows
+    parts: dict[str, int] = field(default_factory=dict)  # held-out rows by source
+
+    @property
+    def names(self) -> list[str]:
+        return [item.source for item in self.config.sources] + [SOURCE]
+
+    def read(self, root: Path, skip_bad: bool) -> None:
+        """The first pass."""
+        config = self.config
+        index = BenchmarkIndex(self.benchmarks, config.decontaminate) if self.benchmarks else None
+        self.duplicates = Duplicates(self.work, config.duplicates)
+        for number, source in enumerate(config.sources):
+            self.reports.append(
+                read_source(
+                    source,
+                    config,
+                    root=root,
+                    benchmarks=index,
+                    pile=self.pile,
+                    keep=partial(self._keep, source=number),
+                    skip_bad=skip_bad,
+                    say=self.say,
+                )
+            )
+        self._share_heldout()
+        self._generate(index)
+
+    def finish(self) -> Report:
+        """The second pass."""
+        config, spool = self.config, self.spool
+        generated = len(config.sources)
+        chosen = Selection(spool, self.names, self.pile, frozenset(self.fixed), generated)
+        chosen.drop_duplicates(self.duplicates.resolve(self._compared))
+        for number, source in enumerate(config.sources):
+            if source.limit is not None:
+                chosen.limit(number, source.limit, config.seed)
+        wanted = {
+            number: self.parts.get(source.source, 0) for number, source in enumerate(config.sources)
+        }
+        chosen.hold_out(wanted, config.seed, self.say)
+        shares: dict[str, Share] = {}
+        if config.mixture is None:
+            train = chosen.every()
+        else:
+            weights = {number: source.weight for number, source in enumerate(config.sources)}
+            if config.synth.rows:
+                weights[generated] = config.synth.weight
+            train, shares = chosen.mix(
+                weights,
+                config.mixture.rows,
+                config.seed,
+                repeat=config.mixture.repeat,
+                say=self.say,
+            )
+        if not train:
+            raise self._nothing_left()
+        return self._write(shuffled(train, config.seed), sorted(chosen.heldout), shares)
+
+    def _keep(self, row: Row, where: str, *, source: int) -> int:
+        number = self.spool.add(row, source, where)
+        self.duplicates.add(number, row)
+        return number
+
+    def _compared(self, number: int) -> str:
+        return duplicates.compared_text(self.spool.row(number))
+
+    def _share_heldout(self) -> None:
+        """How many held-out rows come from the generator and from each source: by size, or by
+        weight in a mixture."""
+        config = self.config
+        spooled = Counter(self.spool.source)
+        rows = {
+            source.source: min(spooled[number], source.limit or spooled[number])
+            for number, source in enumerate(config.sources)
+        }
+        weights = {source.source: source.weight for source in config.sources}
+        if config.synth.rows:
+            rows[SOURCE] = 2 * max(config.synth.rows, config.heldout)  # it makes what is wanted
+            weights[SOURCE] = config.synth.weight
+        sizes = weights if config.mixture else {**rows, SOURCE: config.synth.rows}
+        self.parts = heldout_parts(config.heldout, sizes, {SOURCE: 0, **rows})
+        if (held := sum(self.parts.values())) < config.heldout:
+            self.say(
+                f"{held:,} rows are held out, not {config.heldout:,}: at most half of a source is"
+            )
+
+    def _generate(self, index: BenchmarkIndex | None) -> None:
+        """Rows of our own. They come after the sources', since only then it is known how many of
+        them are held out; and these are not searched for duplicates: they stay as they are."""
+        config = self.config
+        report = SourceReport(SOURCE, OWN_LICENCE)
+        self.reports.append(report)
+        if not config.synth.rows:
+            return
+        checks = Checks(config, "keep", index)
+        source = len(config.sources)
+        heldout = self.parts.get(SOURCE, 0)
+        seen: set[str] = set()
+        for held_out, count in ((False, config.synth.rows), (True, heldout)):
+            first, asked = len(self.spool), len(seen)
+            for row in generate(
+                count,
+                config.seed,
+                kinds=config.synth.kinds,
+                languages=config.synth.languages,
+                held_out=held_out,
+                seen=seen,
+            ):
+                report.rows_in += 1
+                row = cleaning.scored(row)
+                refused = checks.own(row, row.id)  # a row of our own that is bad is a bug
+                if refused:
+                    self.pile.add(SOURCE, refused, where=row.id, row=row.to_json())
+                    continue
+                number = self.spool.add(row, source, row.id)
+                if not held_out:
+                    self.duplicates.add(number, row, near=False)
+                self.progress(report.rows_in, max(report.rows_in, config.synth.rows + heldout))
+            if len(seen) - asked < count:
+                self.say(f"{SOURCE}: only {len(seen) - asked:,} of {count:,} questions differ")
+            if held_out:
+                self.fixed = range(first, len(self.spool))
+
+    def _nothing_left(self) -> DataError:
+        counts = self.pile.counts.most_common(3)
+        why = "; ".join(
+            f"{count:,} of {name}: {reason}, as {self.pile.examples[name, reason]}"
+            for (name, reason), count in counts
+        )
+        return DataError(
+            "No training row is left" + (f" ({why})." if why else "."),
+            "take back what refuses them" if why else "give synth.rows, or sources with rows",
+        )
+
+    def _write(
+        self, train: Sequence[int], heldout: Sequence[int], shares: Mapping[str, Share]
+    ) -> Report:
+        """Write both splits into the working folder; the report of it all."""
+        used = bytearray(len(self.spool))
+        for number in itertools.chain(train, heldout):
+            used[number] = 1
+        ids = Ids(self.spool, array("I", (i for i, flag in enumerate(used) if flag)))
+        total, done = len(train) + len(heldout), 0
+        written: dict[str, Written] = {}
+        for name, numbers in zip(SPLITS, (train, heldout), strict=True):
+            written[name] = write_split(
+                self.work / f"{name}.jsonl",
+                self.spool,
+                numbers,
+                ids,
+                partial(self._wrote, before=done, total=total),
+            )
+            done += len(numbers)
+        report = account(
+            self.config,
+            self.spool,
+            self.reports,
+            self.pile,
+            train=train,
+            heldout=heldout,
+            written=written,
+            benchmarks=self.benchmarks,
+            shares=shares,
+        )
+        for source in report.sources:
+            self.say(source.sentence())
+        return report
+
+    def _wrote(self, count: int, *, before: int, total: int) -> None:
+        self.progress(before + count, total)
+
+
+def _publish(work: Path, folder: Path, report: Report) -> None:
+    """The files take the place of the old ones. The old report goes first: it must not vouch for
+    others' files."""
+    try:
+        (folder / "report.json").unlink(missing_ok=True)
+        for name in ("train.jsonl", "heldout.jsonl", REJECTS):
+            (work / name).replace(folder / name)
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    write_json(folder / "report.json", report.to_json())

@@ -6,8 +6,8 @@
 
 As `sharegpt` turns or as messages; the JSON may be Python's notation, which the best-known sets
 have. The instructions around the tools are the format's own: our template writes its own, so they
-are left out, from the sentence that speaks of them first to the last tag. What stands before and
-behind them is kept as the system message.
+are left out, from the sentence that speaks of them first to the end of the line of the last tag.
+What stands before and behind them is kept as the system message.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def take_tools(text: str, path: str) -> tuple[str, tuple[Tool, ...]]:
     words = _FIRST_WORDS.search(text, 0, first)
     start = words.start() if words else text.rfind("\n", 0, first) + 1
     end = max(found.end() for found in _LAST_TAG.finditer(text))
-    rest = (text[:start].strip(), text[end:].strip())
+    rest = (text[:start].strip(), text[end:].partition("\n")[2].strip())
     return "\n\n".join(part for part in rest if part), tuple(tools)
 
 

@@ -31,7 +31,7 @@ WORDS = {
 IGNORED = {"config.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json"}
 _NUMBERED = re.compile(r"(?:.*/)?data/(?P<split>[^/]+)-\d{5}-of-\d{5}[^/]*\.[^/]+")
 _PART = re.compile(r"(?P<start>.*)-(?P<part>\d{5})-of-(?P<parts>\d{5})(?P<end>.*)")
-_FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
+_FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t\r]*$", re.DOTALL | re.MULTILINE)
 
 
 def front_matter(card: str) -> Mapping[str, Any]:

@@ -1,36 +1,195 @@
-"""Rows that say the same as an earlier one."""
+"""Rows that say the same as an earlier one, exactly or nearly.
+
+    found = Duplicates(folder, config)
+    found.add(number, row)                  for every row, in order
+    for number, reason, kept in found.resolve(text_of): ...
+
+**A duplicate** has the same turns, calls and results, and was offered the same tools in any order;
+white space, width and case of letters don't count. **A near duplicate** has the same calls, and the
+words of users and assistants (`compared_text`) are alike: Jaccard similarity of their runs of five
+characters, at least `config.near`. What that means:
+
+- same question, same calls, other tools or another system prompt: a near duplicate;
+- same question, other calls or none (the right tool was not offered): both stay;
+- same wording, other values in the call: both stay, since values are what such rows teach;
+- with and without reasoning: both stay (thinking twins);
+- results of tools don't count, and neither do system prompts: they are long and alike in rows that
+  teach different things.
+
+The first row of a group stays. Groups are made of pairs: if b is like a and c is like b, then b
+and c go, though c may be less like a.
+
+**Bounded.** While rows are added, digests and band hashes (see `minhash.py`) go to files in
+`folder`, some 170 bytes a row. Afterwards they are looked at band by band: ten million rows need
+about one gigabyte. Pairs that share a band are compared by their real texts, so no row goes by the
+chance of a hash. In a bucket of up to `config.bucket` rows each is compared with each; a larger one
+(a template in a million rows) would take the square of that, so there each row is compared with the
+first so many rows of the bucket that differ from each other, and duplicates among the rest may
+stay. The result doesn't depend on the order of rows, but for which one is the first and for such
+large buckets.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import hashlib
+import heapq
+import json
+import unicodedata
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from formosa.chat.message import Message
 from formosa.data.cleaning_config import DuplicateConfig
+from formosa.data.near_duplicates import NearDuplicates
 from formosa.data.rows import Row
+from formosa.errors import MessageError
 
-VERSION = "0"
+VERSION = "1"
+"""Counts up when other rows would be found."""
+
 EXACT, NEAR = "duplicate", "near duplicate"
+
+_DIGEST = 12  # bytes; two of ten million rows meet by chance once in 10^14 runs
+_NUMBER = 8
+_RECORD = _DIGEST + _NUMBER
+_BLOCK = 1 << 18  # bytes that are written at once
 
 
 def compared_text(row: Row) -> str:
-    """The words of a row that near duplicates share."""
-    return row.question
+    """The words that near duplicates share: what users and assistants said and thought."""
+    if row.text:
+        return _normal(row.text)
+    said = [
+        text
+        for item in row.messages
+        if item.role in ("user", "assistant")
+        for text in (item.content, item.reasoning)
+    ]
+    return _normal("\n".join(said))
 
 
 class Duplicates:
-    """Which rows say the same, found in two passes."""
+    """Which rows say the same, found in two passes.
+
+    Args:
+        folder: where files may be written; the caller removes it.
+        config: what counts as the same.
+    """
 
     def __init__(self, folder: Path, config: DuplicateConfig) -> None:
-        self._config = config
-        self._rows: list[tuple[str, int]] = []
+        self._path = folder / "duplicates.digests"
+        self._path.unlink(missing_ok=True)
+        self._digests: bytearray | None = bytearray() if config.exact else None
+        self._near = (
+            None if config.near is None else NearDuplicates(folder, config.near, config.bucket)
+        )
 
     def add(self, number: int, row: Row, *, near: bool = True) -> None:
-        """Take a row in; numbers ascend."""
-        self._rows.append((row.content_sha256(), number))
+        """Take a row in.
 
-    def resolve(self, text_of: Callable[[int], str]) -> Iterable[tuple[int, str, int]]:
-        """(number, EXACT or NEAR, number of the row that stays), by number."""
-        first: dict[str, int] = {}
-        for digest, number in self._rows:
-            if first.setdefault(digest, number) != number:
-                yield number, EXACT, first[digest]
+        Args:
+            number: greater than those before.
+            row: as it will be trained on.
+            near: whether it takes part in the search for near duplicates.
+
+        Raises:
+            UserError: numpy is needed for that, and not installed.
+        """
+        if self._digests is not None:
+            self._digests += _digest(row) + number.to_bytes(_NUMBER, "big")
+            if len(self._digests) >= _BLOCK:
+                self._flush()
+        if near and self._near:
+            self._near.add(number, compared_text(row), _kind(row))
+
+    def resolve(self, text_of: Callable[[int], str]) -> Iterator[tuple[int, str, int]]:
+        """Every row that goes: (number, EXACT or NEAR, number of the row that stays), by number.
+
+        Args:
+            text_of: `compared_text` of the row with a number; asked for some rows, some again.
+        """
+        equal, first = self._equal()
+        alike: array[int] = array("q")
+        kept: array[int] = array("q")
+        if self._near:
+            alike, kept = self._near.find(equal, text_of)
+
+        def stays(number: int) -> int:
+            place = bisect_left(alike, number)
+            return kept[place] if place < len(alike) and alike[place] == number else number
+
+        return heapq.merge(
+            ((number, EXACT, stays(first[i])) for i, number in enumerate(equal)),
+            ((number, NEAR, kept[i]) for i, number in enumerate(alike)),
+        )
+
+    def _equal(self) -> tuple[array[int], array[int]]:
+        """Numbers of the rows that equal an earlier one, ascending, and of these earlier ones."""
+        found: list[tuple[int, int]] = []
+        if self._digests is not None:
+            self._flush()
+            data = self._path.read_bytes()
+            records = [data[i : i + _RECORD] for i in range(0, len(data), _RECORD)]
+            del data
+            records.sort()
+            digest, first = b"", 0
+            for record in records:
+                number = int.from_bytes(record[_DIGEST:], "big")
+                if record.startswith(digest) and digest:
+                    found.append((number, first))
+                else:
+                    digest, first = record[:_DIGEST], number
+            found.sort()
+        return array("q", (pair[0] for pair in found)), array("q", (pair[1] for pair in found))
+
+    def _flush(self) -> None:
+        # No file stays open between rows: whoever stops half-way has nothing to close.
+        with self._path.open("ab") as file:
+            file.write(self._digests or b"")
+        self._digests = bytearray()
+
+
+def _normal(text: str) -> str:
+    """Text without what makes no difference: width and case of letters, white space."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _digest(row: Row) -> bytes:
+    """Equal for duplicates."""
+    if row.text:
+        value: object = _normal(row.text)
+    else:
+        value = [
+            [
+                [item.role, _normal(item.content), _normal(item.reasoning), _calls(item)]
+                for item in row.messages
+            ],
+            sorted([tool.name, tool.description, tool.parameters] for tool in row.tools),
+        ]
+    return _hash(value, _DIGEST)
+
+
+def _kind(row: Row) -> int:
+    """Equal for rows that may be near duplicates: those with the same calls, thinking or not."""
+    calls = [_calls(item) for item in row.messages if item.tool_calls]
+    thinks = any(item.reasoning for item in row.messages)
+    return int.from_bytes(_hash([bool(row.text), thinks, calls], 8), "big")
+
+
+def _calls(message: Message) -> list[list[str]]:
+    """The calls of a turn, without ids and spelling, in order of the text."""
+    calls = []
+    for call in message.tool_calls:
+        try:
+            arguments = json.dumps(call.values(), sort_keys=True)
+        except MessageError:
+            arguments = call.arguments
+        calls.append([call.name, arguments])
+    return sorted(calls)
+
+
+def _hash(value: object, size: int) -> bytes:
+    text = json.dumps(value)
+    return hashlib.blake2b(text.encode(), digest_size=size).digest()

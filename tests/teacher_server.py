@@ -201,6 +201,7 @@ class TeacherServer(ThreadingHTTPServer):
         asked: how often each request came, by its body.
         keys: the authorization headers that came.
         status: of the answers.
+        refuses: the requests that get an error all the same.
         answers_left: after so many, none is answered any more; None: all are.
         held: whether one waits in vain.
     """
@@ -213,6 +214,7 @@ class TeacherServer(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
         self.keys: set[str] = set()
         self.status = 200
+        self.refuses: Callable[[Body], bool] = lambda body: False
         self.answers_left: int | None = None
         self.held = threading.Event()
         self.closing = threading.Event()
@@ -250,10 +252,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.closing.wait(30)
             self.close_connection = True
             return
-        if self.server.status != 200:
-            self._send({"error": {"message": "no"}}, self.server.status)
-            return
         body = json.loads(text)
+        if self.server.status != 200 or self.server.refuses(body):
+            self._send({"error": {"message": "no"}}, max(self.server.status, 400))
+            return
         message = self.server.change(body, self.server.brain(body))
         finish = "tool_calls" if message.get("tool_calls") else "stop"
         choice = {"index": 0, "message": message, "finish_reason": finish}

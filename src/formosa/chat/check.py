@@ -38,6 +38,8 @@ def check_reply(message: Message, path: str = "message") -> None:
     Raises:
         MessageError: with what does not survive.
     """
+    if _plainly_survives(message):
+        return
     reply = parse_reply(write_reply(message))
     wanted = replace(
         message,
@@ -46,6 +48,14 @@ def check_reply(message: Message, path: str = "message") -> None:
     for field in ("reasoning", "content", "tool_calls"):
         if getattr(reply.message, field) != getattr(wanted, field):
             raise MessageError(f"{path}.{field}", _reason(message, field))
+
+
+def _plainly_survives(message: Message) -> bool:
+    """Words in which no tag can begin, and no white space that is a tag's. Most replies of a data
+    set are such, and they are known to survive without writing and reading them."""
+    return not message.tool_calls and all(
+        "<" not in text and text == text.strip() for text in (message.reasoning, message.content)
+    )
 
 
 def _reason(message: Message, field: str) -> str:

@@ -1,0 +1,36 @@
+"""`formosa train page`: the curves of trainings as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from formosa.cli.output import Output, command_output
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out",
+    "target",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file; train/page.html of the run, or training.html for several.",
+)
+@command_output
+def page(out: Output, runs: tuple[Path, ...], target: Path | None) -> None:
+    """Draw loss, rate, gradients, speed and measurements of RUNS, also of one that is running.
+
+    \b
+        formosa train page runs/mini
+        formosa train page runs/mini runs/other --out compared.html
+
+    The file needs no network and no script. Run the command again to draw what is new.
+    """
+    from formosa.train.page import write_page
+
+    if target is None:
+        alone = runs[0] / "train" / "page.html" if len(runs) == 1 and runs[0].is_dir() else None
+        target = alone if alone and alone.parent.is_dir() else Path("training.html")
+    write_page(runs, target)
+    out.data({"page": str(target)}, str(target))

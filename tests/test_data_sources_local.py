@@ -378,3 +378,10 @@ def test_an_entry_that_does_not_fit_is_refused(entry: dict[str, Any], said: str)
 )
 def test_a_source_has_a_name_for_reports(entry: dict[str, Any], name: str) -> None:
     assert SourceConfig.model_validate({"licence": "MIT", **entry}).source == name
+
+
+def test_an_entry_with_every_default_written_out_reads_back_equal() -> None:
+    """A run keeps its recipe so."""
+    for entry in ({"path": "a.jsonl", "licence": "MIT"}, {"hub": "org/name"}):
+        config = SourceConfig.model_validate(entry)
+        assert SourceConfig.model_validate(config.model_dump()) == config

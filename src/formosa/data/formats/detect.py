@@ -64,7 +64,13 @@ def open_reader(source: OpenSource, say: Say | None = None) -> Reader:
         DataError: as `detect`; or something that the format needs beside the data is missing.
     """
     config = source.config
-    setting = Setting(frozenset(config.ignore), config.scores, config.text_field, source.folder)
+    setting = Setting(
+        ignore=frozenset(config.ignore),
+        scores=config.scores,
+        text_field=config.text_field,
+        folder=source.folder,
+        reasoning=config.reasoning == "keep",
+    )
     records = list(islice(source.records(), LOOKED_AT))
     values = [record.value for record in records if not isinstance(record.value, DataError)]
     if not values and records:

@@ -53,12 +53,14 @@ class Setting:
         scores: names of fields that hold a number, kept beside the row.
         text_field: where the format `text` finds the document.
         folder: where the source's files lie.
+        reasoning: whether the thoughts of replies are kept.
     """
 
     ignore: frozenset[str] = frozenset()
     scores: tuple[str, ...] = ()
     text_field: str = "text"
     folder: Path | None = None
+    reasoning: bool = True
 
 
 Row = Mapping[str, Any]
@@ -146,8 +148,8 @@ class Reader:
                 raise FormatError(where, f"not in the format {name}", reason=f"no {name} row")
             if unknown := self.format.unknown(value, self.setting):
                 raise _dropped(unknown, where)
-            draft = self.format.convert(value, self._given)
-            return _whole(draft, scores)
+            draft = _whole(self.format.convert(value, self._given), scores)
+            return draft if self.setting.reasoning else _without_thoughts(draft)
         except MessageError as error:
             raise FormatError(where, error.message, reason=f"no {name} row") from error
         except RecursionError as error:
@@ -248,6 +250,11 @@ def _whole(draft: Draft, scores: Mapping[str, Any]) -> Draft:
         tools=tools,
         scores={name: float(number) for name, number in numbers.items()},
     )
+
+
+def _without_thoughts(draft: Draft) -> Draft:
+    """The draft with its replies as they are said at once."""
+    return replace(draft, messages=tuple(replace(item, reasoning="") for item in draft.messages))
 
 
 def _refuse_surrogates(texts: Iterable[str], path: str) -> None:

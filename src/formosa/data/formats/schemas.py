@@ -65,8 +65,9 @@ def python_type(text: str, path: str) -> dict[str, Any]:
 
 
 def _is_schema(value: Mapping[str, Any]) -> bool:
-    if isinstance(value.get("properties"), Mapping) and "type" not in value:
-        return True
+    listed = value.get("properties")
+    if isinstance(listed, Mapping) and "type" not in value:
+        return all(isinstance(item, Mapping) for item in listed.values())
     if any(key in value for key in ("$ref", "anyOf", "oneOf", "allOf", "$schema")):
         return True
     return value.get("type") in ("object", "dict")

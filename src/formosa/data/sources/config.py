@@ -72,6 +72,11 @@ class SourceConfig(BaseModel):
     weight: float = Field(
         default=1.0, gt=0, description="Share in the mixture, relative to the other sources."
     )
+    reasoning: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="Thoughts of the replies: keep them, or leave them out, so that the model "
+        "learns to answer at once.",
+    )
     arrow_nulls: Literal["refuse", "drop"] = Field(
         default="refuse",
         description="What to do where Parquet merged the keys of tools or arguments: stop, or "
@@ -96,9 +101,9 @@ class SourceConfig(BaseModel):
         if (self.path is None) == (not self.hub):
             raise ValueError("give either path or hub")
         if self.path is not None:
-            given = sorted({"revision", "config", "split"} & self.model_fields_set)
-            if given:
-                raise ValueError(f"{given[0]} belongs to hub; files chooses within a folder")
+            for name in ("revision", "config", "split"):  # a default written out changes nothing
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} belongs to hub; files chooses within a folder")
             if not self.licence.strip():
                 raise ValueError("a path needs its licence, which goes into the model card")
         return self

@@ -41,13 +41,14 @@ def problems_of(folder: Path, text: str) -> list[str]:
 def test_every_recipe_of_the_repository_loads_and_reads_back(path: Path, tmp_path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe_of(tmp_path, dump_recipe(recipe)) == recipe
-    assert all((RECIPES / item.path).is_file() for item in recipe.data.files)
+    assert all((RECIPES / item.path).is_file() for item in recipe.data.sources if item.path)
 
 
-def test_the_mini_recipe_explains_every_value() -> None:
-    """It is what people copy: a value without a comment is a question."""
-    for line in MINI.read_text(encoding="utf-8").splitlines():
-        if re.match(r" *[\w-]+: [^#]", line):
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_recipe_explains_every_value(path: Path) -> None:
+    """They are what people copy: a value without a comment is a question."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if re.match(r" *(- )?[\w-]+: [^#]", line) and not re.match(r" *- hub: \S+$", line):
             assert "#" in line, line
 
 
@@ -56,7 +57,7 @@ def test_a_recipe_needs_only_a_name_and_a_base(tmp_path: Path) -> None:
     assert (recipe.name, recipe.base) == ("x", "y")
     assert recipe.export.quantisation == "Q8_0"
     written = yaml.safe_load(dump_recipe(recipe))
-    assert written["train"]["lora"] == {"rank": 16, "alpha": 32.0, "dropout": 0.0}
+    assert written["train"]["lora"]["rank"] == 16
 
 
 @pytest.mark.parametrize("text", ["1e-3", "1.0e-3", "0.001", "1E-3", "+1e-3", "'1e-3'"])
@@ -67,7 +68,7 @@ def test_rates_may_be_written_as_people_write_them(text: str, tmp_path: Path) ->
 
 
 def test_names_and_paths_may_be_chinese(tmp_path: Path) -> None:
-    text = "name: 福爾摩沙\nbase: 模型/檔案.gguf\ndata: {files: [{path: 資料, licence: MIT}]}\n"
+    text = "name: 福爾摩沙\nbase: 模型/檔案.gguf\ndata: {sources: [{path: 資料, licence: MIT}]}\n"
     recipe = recipe_of(tmp_path, text)
     assert recipe.name == "福爾摩沙"
     assert "福爾摩沙" in dump_recipe(recipe)
@@ -88,7 +89,7 @@ changes = st.fixed_dictionaries(
             {
                 "learning_rate": st.floats(1e-12, 10, allow_subnormal=False),
                 "epochs": st.floats(1e-6, 1e6),
-                "max_steps": st.none() | st.integers(1, 10**6),
+                "max_steps": st.none() | st.integers(6, 10**6),  # after the warm-up
                 "method": st.sampled_from(["lora", "full"]),
             }
         ),
@@ -120,7 +121,9 @@ def keys_of(text: str) -> list[tuple[int, str]]:
     found, free = [], None
     for number, line in enumerate(text.splitlines()):
         match = KEY.match(line)
-        assert match, line
+        if match is None:
+            assert re.fullmatch(r" *- [^:]*", line), line  # an item of a list of values
+            continue
         indent = len(match[1])
         if free is not None and indent > free:
             continue
@@ -214,8 +217,8 @@ def test_a_key_that_yaml_reads_as_no_text_is_refused(key: str, tmp_path: Path) -
 
 
 def test_a_missing_part_of_a_list_names_the_item(tmp_path: Path) -> None:
-    text = f"{START}data:\n  files:\n    - path: a.jsonl\n      licence: MIT\n    - path: b.jsonl\n"
-    assert problems_of(tmp_path, text) == [":7: the key 'data.files[1].licence' is missing."]
+    text = f"{START}eval:\n  tasks:\n    - name: bfcl-simple\n      limit: 3\n    - limit: 4\n"
+    assert problems_of(tmp_path, text) == [":7: the key 'eval.tasks[1].name' is missing."]
 
 
 # -- values --------------------------------------------------------------------------------------
@@ -227,7 +230,10 @@ def test_a_missing_part_of_a_list_names_the_item(tmp_path: Path) -> None:
         ("train:\n  lora: 16\n", ":4: train.lora: must be a mapping of keys to values."),
         ("train:\n", ":3: train: must be a mapping of keys to values."),
         ("eval:\n  tasks: mini\n", ":4: eval.tasks: input should be a valid list."),
-        ("train:\n  method: qlora\n", ":4: train.method: input should be 'lora' or 'full'."),
+        (
+            "train:\n  method: dora\n",
+            ":4: train.method: input should be 'lora', 'full' or 'qlora'.",
+        ),
         (
             "train:\n  rows_per_step: 1.5\n",
             ":4: train.rows_per_step: input should be a valid integer, got a number with a "

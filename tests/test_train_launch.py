@@ -74,7 +74,7 @@ class Place:
         return folder
 
     @property
-    def inputs(self) -> dict[str, Path]:
+    def inputs(self) -> dict[str, Any]:
         return {"base": self.base, "rows": self.rows, "heldout": self.heldout}
 
     def job(self, name: str, **changes: Any) -> Path:
@@ -119,7 +119,7 @@ def losses(folder: Path) -> list[float]:
 def weights(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
-    return load_file(folder / "checkpoint" / "model.safetensors")
+    return dict(load_file(folder / "checkpoint" / "model.safetensors"))
 
 
 def assert_same_weights(one: Path, other: Path) -> None:
@@ -191,9 +191,9 @@ def test_shards_are_saved_and_continued_with_two_and_with_three_processes(
     shards is what is left, and it is whole."""
     import shutil
 
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
-    shards = {"parallel": {"strategy": "fsdp"}}
+    shards: dict[str, Any] = {"parallel": {"strategy": "fsdp"}}
     job = place.job("fsdp", **shards)
     pids = ends_by_itself(KILLED, job)
     assert len(pids) == 3  # accelerate's and two of ours
@@ -224,7 +224,7 @@ def test_shards_are_saved_and_continued_with_two_and_with_three_processes(
 
 def test_shards_computed_in_bfloat16_keep_float32(place: Place) -> None:
     """accelerate's own policy rounds gradients and the loss to bfloat16: 5.1562 for 5.1571."""
-    settings = {"precision": "bfloat16", "max_steps": STEPS}
+    settings: dict[str, Any] = {"precision": "bfloat16"}
     one = place.alone("alone-bfloat16", **settings)
     two, _ = place.together("fsdp-bfloat16", **settings, parallel={"strategy": "fsdp"})
     assert losses(two) == pytest.approx(losses(one), rel=5e-4)

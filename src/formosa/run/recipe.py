@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -134,10 +135,11 @@ def _apply(change: str, value: Any, origins: Origins) -> None:
         elif not isinstance(here, dict):
             raise RecipeError(f"{origin}: {_dotted(place)} is no mapping of keys to values.")
         place = (*place, at)
-        origins[place] = origin
         if following is None:
+            origins[place] = origin
             here[at] = _typed(text, place, origin)
         elif isinstance(here, dict) and here.get(at) is None:
+            origins[place] = origin
             here[at] = {}
         here = here[at]
 
@@ -276,7 +278,8 @@ def _annotation(place: Place) -> Any:
         if field is None:
             return None
         found = field.annotation
-        candidates = [found, *typing.get_args(found)]
+        union = typing.get_origin(found) in (typing.Union, types.UnionType)
+        candidates = typing.get_args(found) if union else (found,)
         model = next((c for c in candidates if hasattr(c, "model_fields")), None)
         if str in candidates:
             found = str

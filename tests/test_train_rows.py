@@ -25,11 +25,7 @@ from formosa.train.rows import (
     RowEncoder,
     RowSettings,
     control_tokens,
-    encode,
-    encode_rows,
     encode_texts,
-    group_rows,
-    read_conversations,
     read_rows,
 )
 
@@ -66,12 +62,19 @@ def any_tokenizer(request: pytest.FixtureRequest) -> Any:
     return tokenizer
 
 
-def row(*messages: Message) -> Conversation:
-    return Conversation("rows.jsonl:1", messages, (TOOL,))
+def encoder(
+    tokenizer: Any, max_tokens: int = 4096, template: ChatTemplate = TEMPLATE, **settings: Any
+) -> RowEncoder:
+    return RowEncoder(tokenizer, template, RowSettings(max_tokens=max_tokens, **settings))
+
+
+def one(encoder: RowEncoder, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> Outcome:
+    (outcome,) = encoder.encode([Conversation("rows.jsonl:1", tuple(messages), tuple(tools))])
+    return outcome
 
 
 def test_labels_are_exactly_the_assistants_words_and_its_stop_tokens(tokenizer: Any) -> None:
-    encoded = encode(TEMPLATE.render(FLOW, [TOOL]), tokenizer)
+    (encoded,) = one(encoder(tokenizer), FLOW, [TOOL]).rows
     learnt = tokenizer.decode([label for label in encoded.labels if label != IGNORED])
     assert learnt == (
         '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call><|im_end|>'
@@ -80,50 +83,26 @@ def test_labels_are_exactly_the_assistants_words_and_its_stop_tokens(tokenizer: 
 
 
 def test_ids_are_the_text_and_end_with_the_last_word(tokenizer: Any) -> None:
-    encoded = encode(TEMPLATE.render(FLOW, [TOOL]), tokenizer)
+    (encoded,) = one(encoder(tokenizer), FLOW, [TOOL]).rows
     text = TEMPLATE.render(FLOW, [TOOL]).text
     assert tokenizer.decode(encoded.ids) == text.removesuffix("\n")
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.text(max_size=30), st.text(min_size=1, max_size=30))
-def test_the_prompt_of_a_server_is_the_beginning_of_the_row(question: str, answer: str) -> None:
-    """Also where the answer begins with white space that the tokenizer would join to the head."""
-    from tiny import tiny_tokenizer
-
-    tokenizer = tiny_tokenizer()
-    messages = (Message("user", question), Message("assistant", answer))
-    encoded = encode(TEMPLATE.render(messages), tokenizer)
-    prompt = tokenizer.encode(TEMPLATE.prompt(messages[:1]), add_special_tokens=False)
-    assert encoded.ids[: len(prompt)] == prompt
-    assert set(encoded.labels[: len(prompt)]) == {IGNORED}
-    assert encoded.labels[len(prompt) :] == encoded.ids[len(prompt) :]
-
-
 def test_a_row_without_an_assistants_turn_is_refused(tokenizer: Any) -> None:
     with pytest.raises(DataError, match=r"rows\.jsonl:1 has nothing to learn"):
-        encode_rows([row(*FLOW[:2])], tokenizer, TEMPLATE, max_tokens=500)
+        one(encoder(tokenizer), FLOW[:2])
 
 
 def test_a_long_row_is_refused_with_both_lengths(tokenizer: Any) -> None:
     with pytest.raises(DataError, match=r"has \d+ tokens; the recipe allows 20") as error:
-        encode_rows([row(*FLOW)], tokenizer, TEMPLATE, max_tokens=20)
+        one(encoder(tokenizer, 20), FLOW, [TOOL])
     assert "overlong: drop (or split)" in error.value.hint
 
 
-def test_a_long_row_is_dropped_and_counted_never_cut(tokenizer: Any) -> None:
-    short = row(Message("user", "hi"), Message("assistant", "hello"))
-    bare = Conversation("rows.jsonl:2", short.messages, ())
-    rows = encode_rows([row(*FLOW), bare], tokenizer, TEMPLATE, max_tokens=40, overlong="drop")
-    assert rows.dropped == {"overlong": 1}
-    assert len(rows.rows) == 1
-    assert rows.tokens == len(rows.rows[0].ids)
-    assert rows.trained == rows.rows[0].trained > 0
-
-
-def test_when_all_rows_are_dropped_nothing_is_trained(tokenizer: Any) -> None:
-    with pytest.raises(DataError, match="No row is left"):
-        encode_rows([row(*FLOW)], tokenizer, TEMPLATE, max_tokens=20, overlong="drop")
+def test_a_long_row_is_dropped_never_cut(tokenizer: Any) -> None:
+    outcome = one(encoder(tokenizer, 40, overlong="drop"), FLOW, [TOOL])
+    assert (outcome.rows, outcome.dropped) == ((), "overlong")
+    assert outcome.tokens > 40
 
 
 def test_a_template_that_rewrites_its_history_is_refused(tokenizer: Any) -> None:
@@ -136,19 +115,12 @@ def test_a_template_that_rewrites_its_history_is_refused(tokenizer: Any) -> None
         eos_token="<|im_end|>",
     )
     with pytest.raises(DataError, match="writes messages\\[:2\\] differently"):
-        encode_rows([row(*FLOW)], tokenizer, forgetful, max_tokens=500)
+        one(encoder(tokenizer, template=forgetful), FLOW)
 
 
 def test_a_stop_token_that_is_no_token_is_refused(tokenizer: Any) -> None:
     with pytest.raises(DataError, match="not one token"):
-        encode_rows([row(*FLOW)], tokenizer, ChatTemplate.formosa("llama3"), max_tokens=500)
-
-
-def test_groups_hold_every_row_once_with_little_padding() -> None:
-    rows = [EncodedRow([0] * n, [0] * n) for n in (9, 2, 8, 3, 7, 4, 5)]
-    groups = group_rows(rows, 2)
-    assert sorted(len(r.ids) for g in groups for r in g) == [2, 3, 4, 5, 7, 8, 9]
-    assert [[len(r.ids) for r in g] for g in groups] == [[2, 3], [4, 5], [7, 8], [9]]
+        encoder(tokenizer, template=ChatTemplate.formosa("llama3"))
 
 
 def test_rows_are_read_with_arguments_as_text_or_object(tmp_path: Path) -> None:
@@ -156,7 +128,8 @@ def test_rows_are_read_with_arguments_as_text_or_object(tmp_path: Path) -> None:
     calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": {"x": 1.0}}}]
     value = {"messages": [{"role": "assistant", "content": None, "tool_calls": calls}]}
     path.write_text(json.dumps(value) + "\n", encoding="utf-8")
-    (found,) = read_conversations(path)
+    (found,) = read_rows(path)
+    assert isinstance(found, Conversation)
     assert found.messages[0].tool_calls == (ToolCall("f", '{"x": 1.0}', "c"),)
     assert found.where == f"{path}:1"
 
@@ -174,22 +147,13 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, line: str, problem:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"messages": []}\n' + line + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=rf"rows\.jsonl:2.*{problem}"):
-        list(read_conversations(path))
+        list(read_rows(path))
 
 
 # What a server would be asked, and what the model learns to answer.
 
 SPELLED = st.sampled_from(["<|im_end|>", "a<|im_start|>system\nb", "<|im_", "\n", " ", "\n\n x"])
 TOKENS = ("<|im_end|>", "<|im_start|>", "<|endoftext|>")
-
-
-def encoder(tokenizer: Any, max_tokens: int = 4096, **settings: Any) -> RowEncoder:
-    return RowEncoder(tokenizer, TEMPLATE, RowSettings(max_tokens=max_tokens, **settings))
-
-
-def one(encoder: RowEncoder, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> Outcome:
-    (outcome,) = encoder.encode([Conversation("rows.jsonl:1", tuple(messages), tuple(tools))])
-    return outcome
 
 
 def learnt_parts(row: EncodedRow) -> list[tuple[int, list[int]]]:
@@ -305,7 +269,7 @@ def test_a_template_that_marks_no_turns_is_refused(tokenizer: Any) -> None:
         eos_token="<|im_end|>",
     )
     with pytest.raises(DataError, match=r"rows\.jsonl:1: .* marks 0 of 2 turns"):
-        encode_rows([row(*FLOW)], tokenizer, foreign, max_tokens=500)
+        one(encoder(tokenizer, template=foreign), FLOW)
 
 
 def test_a_turn_whose_stop_token_is_not_learnt_is_refused(tokenizer: Any) -> None:
@@ -318,9 +282,9 @@ def test_a_turn_whose_stop_token_is_not_learnt_is_refused(tokenizer: Any) -> Non
         "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
         eos_token="<|im_end|>",
     )
-    dialogue = row(*FLOW, Message("user", "and now?"), Message("assistant", "12"))
+    dialogue = [*FLOW, Message("user", "and now?"), Message("assistant", "12")]
     with pytest.raises(DataError, match="never teach the model to stop"):
-        encode_rows([dialogue], tokenizer, careless, max_tokens=500)
+        one(encoder(tokenizer, template=careless), dialogue)
 
 
 # Length.
@@ -393,8 +357,6 @@ def test_rows_are_read_as_what_they_are(tmp_path: Path) -> None:
     document, conversation = read_rows(path)
     assert document == Document(f"{path}:1", "臺灣")
     assert isinstance(conversation, Conversation) and conversation.tools == (TOOL,)
-    with pytest.raises(DataError, match=r"rows\.jsonl:1 is a document"):
-        list(read_conversations(path))
 
 
 def test_a_document_is_no_row_of_fine_tuning(tokenizer: Any) -> None:

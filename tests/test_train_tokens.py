@@ -247,7 +247,9 @@ def test_every_row_is_counted_once_with_its_reason(
         f"{mixed}:4",
     ]
     assert said[0].startswith("4 rows: 2 whole, 1 split, 1 dropped; ")
-    assert said[1:] == ["dropped, overlong: 1", "1 rows spell a control token; it stays words"]
+    assert said[1:3] == ["dropped, overlong: 1", "1 rows spell a control token; it stays words"]
+    assert said[3] == f"{mixed}:1, what is learnt between ⟦ and ⟧:"
+    assert said[4].endswith("<|im_start|>assistant\n⟦yes<|im_end|>⟧")
 
 
 def test_one_row_is_shown_with_what_is_learnt_and_its_ids(
@@ -262,6 +264,14 @@ def test_one_row_is_shown_with_what_is_learnt_and_its_ids(
         "<|im_start|>user\nwhat?<|im_end|>\n<|im_start|>assistant\n⟦yes<|im_end|>⟧"
     )
     assert shown["ids"] == store[0].ids
+
+
+def test_of_a_long_row_the_learnt_words_are_said(tokenizer: Any, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "rows.jsonl", "yes " * 900, question="why? " * 900)
+    said: list[str] = []
+    encode_file(path, tokenizer, TEMPLATE, RowSettings("sft", 10**5), tmp_path / "t", said.append)
+    assert len(said[-1]) < 700
+    assert said[-1].startswith("…") and said[-1].endswith("…") and "⟦yes " in said[-1]
 
 
 def test_a_report_survives_its_json(tokenizer: Any, tmp_path: Path, mixed: Path) -> None:

@@ -3,8 +3,8 @@
 Packed: several rows share a sequence of `max_tokens` without seeing each other. Attention is kept
 apart by the positions, which begin anew with every row: transformers builds the block mask from
 them, but **only** where there is no attention mask and no cache (`use_cache=False`). With either,
-rows leak into each other in silence; `model_inputs` hands over exactly what is safe, and a test
-holds transformers to it. A pack is one row of the batch: flash attention finds borders only there.
+rows leak into each other in silence; tests show both. Flash attention finds the borders only in a
+batch of one row: there, packs are joined.
 
 Not packed: groups of like length, padded on the left.
 """
@@ -96,14 +96,6 @@ def collate(
         return _padded(rows, width or 0)
     lines = [[row for pack in sequences for row in pack]] if join else sequences
     return _packed(lines, width or 0)
-
-
-def model_inputs(batch: dict[str, Any]) -> dict[str, Any]:
-    """What a model is called with, for a batch of `collate`: without labels, and never with a
-    cache, whose presence alone would join packed rows."""
-    inputs = {name: value for name, value in batch.items() if value is not None}
-    inputs.pop("labels", None)
-    return {**inputs, "use_cache": False}
 
 
 def _packed(lines: Sequence[Sequence[EncodedRow]], width: int) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from formosa.train.rows import IGNORED, EncodedRow, Outcome
 
 LONGEST = 10  # rows listed by length
-SHOWN = 6_000  # characters of the row that is shown
+SHOWN = 6_000  # characters, and ids, of the row that is kept to look at
+SAID = 600  # characters of it that are said before a training
 
 
 class Long(NamedTuple):
@@ -79,6 +80,16 @@ class RowsReport:
             row = outcome.rows[0]
             text = marked_text(row, tokenizer)
             self.shown = {"where": outcome.where, "text": text[:SHOWN], "ids": row.ids[:SHOWN]}
+
+    def excerpt(self) -> list[str]:
+        """The row that is shown, around the first learnt words: the mask, seen with own eyes."""
+        if not self.shown:
+            return []
+        text = str(self.shown["text"])
+        start = max(0, text.find("⟦") - SAID // 2)
+        end = start + SAID
+        words = "…" * (start > 0) + text[start:end] + "…" * (end < len(text))
+        return [f"{self.shown['where']}, what is learnt between ⟦ and ⟧:", words]
 
     def to_json(self) -> dict[str, Any]:
         value = {**vars(self), "dropped": dict(self.dropped)}

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from formosa.chat.message import Message, Tool
-from formosa.chat.template import ChatTemplate, Rendered
+from formosa.chat.template import ChatTemplate
 from formosa.engines.vocabulary import Vocabulary
 from formosa.errors import DataError, MessageError
 from formosa.files import read_jsonl
@@ -127,21 +126,6 @@ def read_rows(path: Path) -> Iterator[Row]:
         except MessageError as error:
             raise DataError(f"{where}: {error.message}") from error
         yield Conversation(where, messages, tools)
-
-
-def read_conversations(path: Path) -> Iterator[Conversation]:
-    """The rows of a prepared JSONL file, all of them conversations.
-
-    Raises:
-        DataError: one is not; the sentence names file and line.
-    """
-    for row in read_rows(path):
-        if isinstance(row, Document):
-            raise DataError(
-                f"{row.where} is a document, not a conversation.",
-                "documents are for objective: cpt",
-            )
-        yield row
 
 
 def _tools(value: Any) -> Sequence[Any]:
@@ -365,76 +349,6 @@ def control_tokens(tokenizer: Any) -> frozenset[str]:
     if fast is None:
         return frozenset(map(str, tokenizer.all_special_tokens))
     return Vocabulary.from_tokenizer(json.loads(fast.to_str())).control_tokens
-
-
-def encode(rendered: Rendered, tokenizer: Any) -> EncodedRow:
-    """Ids and labels of rendered text; nothing follows the assistant's last word.
-
-    Unguarded: for text that is known to hold no foreign words, such as a probe.
-    """
-    pieces: list[Piece] = []
-    position = 0
-    for start, end in rendered.spans:
-        pieces += [Piece(rendered.text[position:start], False),
-                   Piece(rendered.text[start:end], True)]  # fmt: skip
-        position = end
-    ids: list[int] = []
-    labels: list[int] = []
-    for piece, tokens in zip(
-        pieces, encode_texts(tokenizer, [piece.text for piece in pieces]), strict=True
-    ):
-        ids += tokens
-        labels += tokens if piece.learnt else [IGNORED] * len(tokens)
-    return EncodedRow(ids, labels)
-
-
-class EncodedRows(NamedTuple):
-    """Rows encoded in memory; `dropped` counts the reasons."""
-
-    rows: list[EncodedRow]
-    dropped: Counter[str]
-
-    @property
-    def tokens(self) -> int:
-        return sum(len(row.ids) for row in self.rows)
-
-    @property
-    def trained(self) -> int:
-        return sum(row.trained for row in self.rows)
-
-
-def encode_rows(
-    rows: Iterable[Row],
-    tokenizer: Any,
-    template: ChatTemplate,
-    *,
-    max_tokens: int,
-    overlong: Literal["raise", "drop", "split"] = "raise",
-    thinking: Literal["keep", "drop"] = "keep",
-    objective: Literal["sft", "cpt"] = "sft",
-) -> EncodedRows:
-    """Few rows, such as those that are measured, in memory; many go through `tokens.encode_file`.
-
-    Raises:
-        DataError: a row can't be trained on, or none is left.
-    """
-    encoder = RowEncoder(
-        tokenizer, template, RowSettings(objective, max_tokens, overlong, thinking)
-    )
-    result = EncodedRows([], Counter())
-    for outcome in encoder.encode(rows):
-        result.rows.extend(outcome.rows)
-        if outcome.dropped:
-            result.dropped[outcome.dropped] += 1
-    if not result.rows:
-        raise DataError("No row is left to train on.", "look at them: formosa data inspect FILE")
-    return result
-
-
-def group_rows(rows: Sequence[EncodedRow], size: int) -> list[list[EncodedRow]]:
-    """Groups of `size` rows of like length, so that little of a batch is padding."""
-    ordered = sorted(rows, key=lambda row: len(row.ids))
-    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
 
 
 def _chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

@@ -138,7 +138,7 @@ def encode_file(
         finally:
             shutil.rmtree(making, ignore_errors=True)
         store = TokenStore(folder)
-    for line in store.report.lines():
+    for line in (*store.report.lines(), *store.report.excerpt()):
         say(line)
     if not len(store):
         raise DataError("No row is left to train on.", f"look at them: formosa data inspect {path}")

@@ -125,7 +125,8 @@ def test_a_tool_that_fails_gives_no_row(tmp_path: Path) -> None:
         options = ("--tools", path, "--questions", 1, "--kind", "single", "--language", "zh-TW")
         done = teach(server, tmp_path / "t", *options)
     assert "0 rows of 1 questions\nrefused: does not run 1" in done.out
-    assert f"what was refused, and why: {tmp_path / 't' / 'rejects.jsonl'}" in done.err
+    assert f"what was refused, and why: formosa data rejects {tmp_path / 't'}" in done.err
+    assert "does not run" in formosa("data", "rejects", tmp_path / "t").out
     (refused,) = read_rejects(tmp_path / "t" / "rejects.jsonl")
     assert "below zero" in refused.detail
 

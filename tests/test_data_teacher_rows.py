@@ -126,6 +126,24 @@ def test_thoughts_are_left_out_unless_they_are_wanted(tmp_path: Path) -> None:
         assert row.messages[1].reasoning == ("先想一想。" if thinking else "")
 
 
+@pytest.mark.parametrize("opened", [True, False])
+def test_thoughts_that_a_server_leaves_in_the_content_are_thoughts(
+    tmp_path: Path, opened: bool
+) -> None:
+    """As servers do that have no parser for the model; R1's prompt opens the block itself."""
+
+    def thinks(body: Body, reply: Reply) -> Reply:
+        begin = "" if opened else "<think>"
+        return {**reply, "content": f"{begin}先想一想 A。</think>\n\n{reply['content']}"}
+
+    config = only("missing", questions=3, thinking=True)
+    report = taught(tmp_path, config, ScriptedTeacher(thinks))
+    assert report["rows"] == 3
+    for row in rows_of(tmp_path):
+        assert row.messages[1].reasoning == "先想一想 A。"
+        assert all("think" not in message.content for message in row.messages)
+
+
 def test_the_instructions_to_the_teacher_are_no_part_of_a_row(tmp_path: Path) -> None:
     taught(tmp_path, only("single", questions=3))
     assert all(row.messages[0].role == "user" for row in rows_of(tmp_path))

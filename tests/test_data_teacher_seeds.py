@@ -33,6 +33,11 @@ ADD = Tool.of(
         "required": ["a", "b"],
     },
 )
+MODE = Tool.of(
+    "set_mode",
+    "Choose",
+    {"type": "object", "properties": {"mode": {"enum": ["a", "b"]}, "on": {"type": "boolean"}}},
+)
 NOW = Tool.of("time_now", "What time it is", {"type": "object", "properties": {}})
 
 
@@ -152,7 +157,8 @@ def test_own_tools_are_offered_in_both_languages_and_each_is_a_kin_of_its_own() 
 
 @pytest.mark.parametrize("kind", ["missing", "parallel"])
 def test_a_kind_takes_only_tools_that_fit_it(kind: str) -> None:
-    own = own_offers([ADD, NOW])
+    """Three calls with one of two options each can't all differ."""
+    own = own_offers([ADD, NOW, MODE])
     for seed in make_seeds(only(kind, questions=20), lambda language: own):
         assert [offer.tool.name for offer in seed.needed] == ["add_numbers"]
 

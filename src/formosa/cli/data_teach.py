@@ -13,7 +13,6 @@ import pydantic
 
 from formosa.chat.message import ToolCall
 from formosa.cli.output import Output, command_output
-from formosa.data.rejects import FILE as REJECTS
 from formosa.data.rows import LANGUAGES
 from formosa.data.teacher.config import KINDS, TeacherConfig
 from formosa.data.teacher.cost import RESULT, Prices, Tokens, estimate
@@ -166,7 +165,7 @@ def teach(
     )
     output.data(report, _summary(report, out))
     if report["rejected"]:
-        output.hint(f"what was refused, and why: {out / REJECTS}")
+        output.hint(f"what was refused, and why: formosa data rejects {out}")
     return UNFINISHED if report["failed"] else 0
 
 

@@ -14,6 +14,8 @@ import asyncio
 from dataclasses import replace
 
 from formosa.chat.message import Message, ToolCall
+from formosa.chat.parser import parse_reply
+from formosa.chat.tags import END_THINK, THINK
 from formosa.data.rejects import Rejection
 from formosa.data.rows import Row
 from formosa.data.teacher import checks
@@ -63,7 +65,7 @@ class Maker:
 
     async def _make(self, seed: Seed) -> Outcome:
         said = await self._ask(seed, "question", question_request(seed, self._config))
-        question = checks.bare_question(said.message.content)
+        question = checks.bare_question(without_thoughts(said.message).content)
         if wrong := _cut(said) or checks.check_question(question, seed):
             return self._refused(wrong, seed, question)
         first, second = await self._two_replies(seed, question)
@@ -133,6 +135,7 @@ class Maker:
 
     def _kept(self, message: Message) -> Message:
         """A reply as it goes into a row: ids of its calls by their place."""
+        message = without_thoughts(message)
         calls = tuple(replace(call, id=f"call_{i}") for i, call in enumerate(message.tool_calls))
         reasoning = message.reasoning.strip() if self._config.thinking else ""
         return Message("assistant", message.content.strip(), reasoning=reasoning, tool_calls=calls)
@@ -150,6 +153,16 @@ class Maker:
     def _refused(self, why: Rejection, seed: Seed, question: str, *said: Message) -> Outcome:
         """With the row as far as it got, to be looked at."""
         return Outcome(self._row(seed, [Message("user", question), *said]), why)
+
+
+def without_thoughts(message: Message) -> Message:
+    """A message whose thoughts stand where thoughts belong: some servers leave them between tags
+    in the content, or behind a tag that the prompt opened."""
+    if message.reasoning or END_THINK not in message.content:
+        return message
+    opened = THINK not in message.content.split(END_THINK)[0]
+    read = parse_reply(message.content, reasoning_open=opened, calls=False).message
+    return replace(message, content=read.content, reasoning=read.reasoning)
 
 
 def _cut(said: Said) -> Rejection | None:

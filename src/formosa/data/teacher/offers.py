@@ -44,13 +44,27 @@ class Offer:
     @property
     def required(self) -> tuple[str, ...]:
         """The parameters that every call must have."""
-        found = self.tool.schema().get("required")
-        return tuple(map(str, found)) if isinstance(found, list) else ()
+        return _parameters(self.tool)[0]
 
     @property
-    def takes_values(self) -> bool:
-        """Whether two calls can differ at all."""
-        return bool(self.tool.schema().get("properties"))
+    def differs(self) -> bool:
+        """Whether any number of calls can differ: options soon run out."""
+        return _parameters(self.tool)[1]
+
+
+@functools.lru_cache(maxsize=8192)
+def _parameters(tool: Tool) -> tuple[tuple[str, ...], bool]:
+    """Those that are required; and whether one is free to have any value."""
+    schema = tool.schema()
+    required, properties = schema.get("required"), schema.get("properties")
+    parts = properties.values() if isinstance(properties, Mapping) else ()
+    free = any(
+        isinstance(part, Mapping)
+        and part.get("type") not in ("boolean", "null")
+        and not part.keys() & {"enum", "const"}
+        for part in parts
+    )
+    return tuple(map(str, required)) if isinstance(required, list) else (), free
 
 
 @functools.cache

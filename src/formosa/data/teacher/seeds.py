@@ -122,11 +122,11 @@ def _needed(rng: random.Random, kind: str, there: Sequence[Offer]) -> tuple[Offe
         return ()
     fitting = {
         "missing": [offer for offer in there if offer.required],
-        "parallel": [offer for offer in there if offer.takes_values],
+        "parallel": [offer for offer in there if offer.differs],
     }.get(kind, list(there))
     if not fitting:
         raise DataError(
-            f"No tool fits rows of the kind {kind}: none takes the values that it needs.",
+            f"No tool fits rows of the kind {kind}: none has the parameters that it needs.",
             "name other kinds: --kind single=1",
         )
     first = rng.choice(fitting)

@@ -54,6 +54,7 @@ EXACT, NEAR = "duplicate", "near duplicate"
 _DIGEST = 12  # bytes; two of ten million rows meet by chance once in 10^14 runs
 _NUMBER = 8
 _RECORD = _DIGEST + _NUMBER
+_HALF = 48  # bits of a number of a row
 _BLOCK = 1 << 18  # bytes that are written at once
 
 
@@ -127,7 +128,7 @@ class Duplicates:
 
     def _equal(self) -> tuple[array[int], array[int]]:
         """Numbers of the rows that equal an earlier one, ascending, and of these earlier ones."""
-        found: list[tuple[int, int]] = []
+        found: list[int] = []  # both numbers in one integer: a third of the memory of a pair
         if self._digests is not None:
             self._flush()
             data = self._path.read_bytes()
@@ -138,11 +139,13 @@ class Duplicates:
             for record in records:
                 number = int.from_bytes(record[_DIGEST:], "big")
                 if record.startswith(digest) and digest:
-                    found.append((number, first))
+                    found.append(number << _HALF | first)
                 else:
                     digest, first = record[:_DIGEST], number
+            del records
             found.sort()
-        return array("q", (pair[0] for pair in found)), array("q", (pair[1] for pair in found))
+        low = (1 << _HALF) - 1
+        return array("q", (pair >> _HALF for pair in found)), array("q", (p & low for p in found))
 
     def _flush(self) -> None:
         # No file stays open between rows: whoever stops half-way has nothing to close.

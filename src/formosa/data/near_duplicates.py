@@ -78,9 +78,12 @@ class NearDuplicates:
             band = np.fromfile(path, np.uint64)[stays]
             for members in _buckets(band):
                 groups.join(members, self._bucket)
-        pairs = [(i, groups.root(i)) for i in range(len(texts))]
-        moved = [(texts.numbers[i], texts.numbers[root]) for i, root in pairs if i != root]
-        return array("q", (int(i) for i, _ in moved)), array("q", (int(kept) for _, kept in moved))
+        moved, kept = array("q"), array("q")
+        for i in range(len(texts)):
+            if (root := groups.root(i)) != i:
+                moved.append(int(texts.numbers[i]))
+                kept.append(int(texts.numbers[root]))
+        return moved, kept
 
     def _flush(self) -> None:
         if not self._block:
@@ -174,5 +177,5 @@ def _buckets(band: Any) -> Iterator[list[int]]:
     breaks = np.flatnonzero(np.diff(same) > 1)
     starts = same[np.concatenate(([0], breaks + 1))]
     stops = same[np.concatenate((breaks, [len(same) - 1]))] + 2
-    for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-        yield order[start:stop].tolist()
+    for i in range(len(starts)):
+        yield order[starts[i] : stops[i]].tolist()

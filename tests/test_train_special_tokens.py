@@ -9,7 +9,7 @@ import pytest
 
 from formosa.chat.message import Message
 from formosa.chat.template import FAMILIES
-from formosa.errors import UserError
+from formosa.errors import DataError, UserError
 from formosa.train.special_tokens import (
     PAD,
     PreparedModel,
@@ -128,6 +128,21 @@ def test_a_text_ends_with_its_own_token_and_a_turn_with_its_own() -> None:
     prepare_tokenizer(text, "chatml", objective="cpt")
     assert (turn.eos_token, turn.pad_token) == ("<|im_end|>", "<|endoftext|>")
     assert (text.eos_token, text.pad_token) == ("<|endoftext|>", PAD)
+
+
+def test_documents_need_no_turns() -> None:
+    """Continued pre-training of a base without any; a conversation among them is refused."""
+    from formosa.train.rows import Conversation, Document, RowEncoder, RowSettings
+
+    tokenizer = plain_tokenizer()
+    done = prepare_tokenizer(tokenizer, objective="cpt")
+    assert done.added == (PAD,)
+    encoder = RowEncoder(tokenizer, done.template, RowSettings("cpt"))
+    (outcome,) = encoder.encode([Document("a:1", "the end")])
+    assert tokenizer.decode(outcome.rows[0].ids) == "the end<|endoftext|>"
+    talk = Conversation("a:2", (Message("user", "hi"), Message("assistant", "yo")), ())
+    with pytest.raises(DataError, match="a:2 is a conversation, and the base has no tokens"):
+        list(encoder.encode([talk]))
 
 
 @TIED

@@ -161,7 +161,8 @@ class RowEncoder:
         stop = encode_texts(tokenizer, [template.stop])[0]
         if len(stop) != 1 and settings.objective == "sft":
             raise DataError(f"The stop token {template.stop!r} is not one token of this tokenizer.")
-        self._stop = stop[0] if stop else -1
+        self._turns = len(stop) == 1
+        self._stop = stop[0]
 
     def encode(self, rows: Iterable[Row]) -> Iterator[Outcome]:
         """What becomes of every row, in order.
@@ -198,6 +199,11 @@ class RowEncoder:
         return outcomes
 
     def _conversations(self, rows: Sequence[Conversation]) -> list[Outcome]:
+        if rows and not self._turns:
+            raise DataError(
+                f"{rows[0].where} is a conversation, and the base has no tokens for turns.",
+                "set train.family, or leave conversations out of the mixture",
+            )
         made = [self._samples(row) for row in rows]
         pieces = [
             self._pieces(row.where, sample)

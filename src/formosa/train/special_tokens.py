@@ -94,24 +94,17 @@ def prepare_tokenizer(
     Args:
         tokenizer: transformers'.
         family: `auto` takes the one whose tokens the vocabulary holds; another is added to it.
+            Documents need none.
         objective: what a text ends with. `sft`: the turn's end; `cpt`: the end of a document.
         tags: whether `<tool_call>` and `<think>` become tokens. As words they work as well, and
             nothing new has to be learnt.
 
     Raises:
-        UserError: `auto`, and the vocabulary holds the tokens of no known family.
+        UserError: `auto`, conversations, and the vocabulary holds the tokens of no known family.
     """
     vocabulary = tokenizer.get_vocab()
-    if family == "auto":
-        try:
-            chosen = family_of_vocabulary(vocabulary)
-        except UserError as error:
-            raise UserError(
-                error.message, "set train.family (chatml, say): its tokens are then added"
-            ) from error
-    else:
-        chosen = FAMILIES[family]
-    wanted = list(_control_tokens(chosen))
+    chosen, known = _family(family, vocabulary, objective)
+    wanted = list(_control_tokens(chosen)) if known else []
     new = [token for token in wanted if token not in vocabulary]
     if new:
         tokenizer.add_special_tokens(
@@ -124,10 +117,26 @@ def prepare_tokenizer(
     template = ChatTemplate.formosa(chosen)
     tokenizer.chat_template = template.source
     tokenizer.eos_token = chosen.close if objective == "sft" else end_of_text(tokenizer)
-    if chosen.bos:
+    if chosen.bos and known:
         tokenizer.bos_token = chosen.bos
     new += _set_padding(tokenizer)
     return PreparedTokenizer(chosen, template, tuple(new))
+
+
+def _family(
+    name: FamilyName, vocabulary: dict[str, int], objective: Literal["sft", "cpt"]
+) -> tuple[Family, bool]:
+    """The family that is written with, and whether its tokens are there or shall be."""
+    if name != "auto":
+        return FAMILIES[name], True
+    try:
+        return family_of_vocabulary(vocabulary), True
+    except UserError as error:
+        if objective == "cpt":  # documents have no turns
+            return FAMILIES["chatml"], False
+        raise UserError(
+            error.message, "set train.family (chatml, say): its tokens are then added"
+        ) from error
 
 
 def _control_tokens(family: Family) -> Iterable[str]:

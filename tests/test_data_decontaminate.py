@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,6 +200,26 @@ def test_the_first_of_several_benchmarks_is_named() -> None:
 def test_without_benchmarks_every_row_is_good() -> None:
     assert BenchmarkIndex([]).judge(talk(CHINESE, "好")) is None
     assert index("", "。").judge(talk("", "")) is None
+
+
+def test_an_index_can_go_to_another_process() -> None:
+    """There, strings have other hashes."""
+    made = pickle.dumps(index(CHINESE, ENGLISH, boilerplate=4))
+    program = (
+        "import pickle, sys; sys.path.insert(0, 'tests')\n"
+        "from data_rows import talk\n"
+        f"index = pickle.loads({made!r})\n"
+        f"print(index.judge(talk({ENGLISH!r} + ' Thank you.', 'ok')).detail)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": "12345"},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert "It shares 8 words with text 2 of exam" in done.stdout
 
 
 WORDS = "apple river stone cloud paper house green light sound table chair night"

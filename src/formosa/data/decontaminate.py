@@ -23,8 +23,8 @@ equal texts that are short (`謝謝`). Of 2,054 rows of Seal-Tools 30 share any 
 The rejection quotes the run and says which text of the benchmark has it. Of a private benchmark
 (GPQA asks not to show its questions) nothing is quoted.
 
-Pure Python: a dictionary of all runs, about 120 bytes each; BFCL's 4,800 texts have some 130,000,
-TMMLU+ two million.
+Pure Python: a dictionary of all runs, some 120 bytes each; the texts of BFCL have 70,000 of them,
+TMMLU+ about two million.
 """
 
 from __future__ import annotations
@@ -116,6 +116,12 @@ class BenchmarkIndex:
                 key = self._tool(name, description)
                 if key:
                     self._tools.setdefault(key, benchmark)
+
+    def __reduce__(
+        self,
+    ) -> tuple[type[BenchmarkIndex], tuple[Sequence[Benchmark], DecontaminationConfig]]:
+        # Another process has other hashes, so it makes the index anew.
+        return BenchmarkIndex, (self.benchmarks, self._config)
 
     def judge(self, row: Row) -> Rejection | None:
         """Why the row must not be trained on; None where it may."""

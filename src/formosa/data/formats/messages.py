@@ -23,7 +23,7 @@ from formosa.data.formats.fields import (
 )
 from formosa.errors import MessageError
 
-_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def read_messages(value: Any, path: str = "messages") -> list[Message]:

@@ -41,7 +41,7 @@ def _message(value: Mapping[str, Any], path: str) -> Message:
         kind = fields.get("type")
         if kind == "tool_call":
             calls.append(call_of(fields.get("value"), place))
-        elif kind in texts:
+        elif isinstance(kind, str) and kind in texts:
             texts[kind].append(text_of(fields.get("value"), place))
         else:
             raise MessageError(f"{place}.type", f"{kind!r} is none of {', '.join(TYPES)}")

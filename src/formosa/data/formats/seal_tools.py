@@ -112,7 +112,7 @@ def _convert(value: Row, tools: Tools) -> Draft:
 
 
 def _offered(called: list[str], seed: str, tools: Tools) -> tuple[Tool, ...]:
-    draw = random.Random(f"formosa seal-tools {seed}")
+    draw = random.Random(f"formosa seal-tools {seed!a}")
     wanted = dict.fromkeys(called)
     fields = dict.fromkeys(tools.field_of[name] for name in wanted)
     others = [name for field in fields for name in tools.names[field] if name not in wanted]

@@ -39,6 +39,8 @@ def read_schema(setting: Setting) -> Services:
             raise value
         try:
             name = text_of(value.get("service_name"), "service_name")
+            if not name:
+                raise MessageError("service_name", "is missing")
             services[name] = _tools(value)
         except MessageError as error:
             raise DataError(f"{where}: {error.message}.") from error
@@ -85,7 +87,7 @@ def _convert(value: Row, services: Services) -> Draft:
     offered: list[Tool] = []
     names: dict[tuple[str, str], str] = {}
     for service in list_of(value["services"], "services"):
-        if service not in services:
+        if not isinstance(service, str) or service not in services:
             raise MessageError("services", f"{service!r} is not in {FILE}")
         for intent, tool in services[service].items():
             taken = any(other.name == intent for other in offered)

@@ -98,7 +98,7 @@ def benchmark_of(task: Task[Any]) -> Benchmark:
         texts.update(dict.fromkeys(text for text in own or said if text.strip()))
         tools.update(dict.fromkeys((tool.name, tool.description) for tool in asked.tools))
         tools.update(dict.fromkeys(_own_tools(sample)))
-    return Benchmark(task.name, tuple(texts), tuple(tools))
+    return Benchmark(task.name, tuple(texts), tuple(tools), private=task.private)
 
 
 def _own_tools(sample: Sample[Any]) -> Iterator[tuple[str, str]]:

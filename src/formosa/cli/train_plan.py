@@ -106,13 +106,14 @@ def _data(recipe: Recipe, folder: Path) -> dict[str, Any]:
         if store.exists():
             report = read_json(store)["report"]
             tokens, trained = int(report["tokens"]), int(report["trained"])
-            return {"tokens": tokens, "rows": int(report["kept"]), "scored": trained / tokens,
+            return {"tokens": tokens, "rows": int(report["samples"]), "scored": trained / tokens,
                     "from": str(store)}  # fmt: skip
     except (UserError, KeyError, TypeError, ZeroDivisionError):
         pass  # another version's, or half written: the rows themselves can be asked
     scored = 1.0 if recipe.train.objective == "cpt" else 0.3
     if rows.exists():
-        count = sum(1 for _ in rows.open("rb"))
+        with rows.open("rb") as file:
+            count = sum(1 for _ in file)
         tokens = round(rows.stat().st_size / _BYTES_A_TOKEN)
         return {"tokens": tokens, "rows": count, "scored": scored, "from": f"{rows}, estimated"}
     return {"tokens": None, "rows": None, "scored": scored, "from": "unknown"}

@@ -31,6 +31,7 @@ TAGS = {CALL: "tool call", END_CALL: "end of tool call", THINK: "think", END_THI
 PAD = "<|pad|>"
 PADS = ("<|finetune_right_pad_id|>", "<pad>", "<|endoftext|>", PAD)
 SMALL = 0.1  # of the median length of a row: shorter ones were never trained
+PART = 16_384  # rows looked at together: a float32 copy of a whole matrix may not fit
 NOISE = 0.02  # of a first value's own length
 
 
@@ -244,13 +245,9 @@ def _first_values(
     """Fill the rows that need it; which ones."""
     import torch
 
-    lengths = torch.linalg.vector_norm(weight[:before], dim=1, dtype=torch.float32)
-    median = float(lengths.median())
-    trained = lengths > SMALL * median
-    size = len(tokenizer)
-    mean = weight[: min(before, size)][trained[:size]].float().mean(dim=0)
-    if weight.shape[0] > before:  # also those that only fill up to a round number
-        weight[before:] = mean.to(weight.dtype)
+    parts = weight[:before].split(PART)
+    lengths = torch.cat([part.float().norm(dim=1) for part in parts])
+    trained = lengths > SMALL * lengths.median()
     chosen = {
         token: row
         for token, row in wanted.items()
@@ -259,8 +256,14 @@ def _first_values(
         or not trained[row]
         or _same_as_another(weight, row, wanted)
     }
+    if not chosen and weight.shape[0] == before:
+        return {}
+    known = torch.split(trained, PART)
+    sums = [part[kept].float().sum(dim=0) for part, kept in zip(parts, known, strict=True)]
+    mean = torch.stack(sums).sum(dim=0) / trained.sum()
+    weight[before:] = mean.to(weight.dtype)  # also those that only fill up to a round number
     words = _with_words(prepared.family)
-    (texts,) = [encode_texts(tokenizer, [words.get(token, "") for token in chosen])]
+    texts = encode_texts(tokenizer, [words.get(token, "") for token in chosen])
     values = {}
     for token, ids in zip(chosen, texts, strict=True):
         rows = [i for i in ids if i < before and trained[i]]

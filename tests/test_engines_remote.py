@@ -402,11 +402,15 @@ def test_what_a_server_answers_instead_is_one_sentence(
         asyncio.run(chat(lambda _: response).reply(ASKED))
 
 
-def test_a_key_is_in_no_error() -> None:
-    def answer(_: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(500, json={"error": {"message": "broke"}})
+@pytest.mark.parametrize("status", [500, 401, 400])
+def test_a_key_is_in_no_error(status: int) -> None:
+    """OpenAI, for one, quotes a key that it does not know."""
 
-    with pytest.raises(EngineError) as caught:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        words = f"Incorrect API key provided: {request.headers['authorization']}."
+        return httpx2.Response(status, json={"error": {"message": words}})
+
+    with pytest.raises(EngineError, match=r"\[key\]") as caught:
         asyncio.run(chat(answer, api_key="sk-secret").reply(ASKED))
     shown = [caught.value, caught.value.__cause__, caught.value.__context__]
     assert "sk-secret" not in "".join(map(repr, shown)) + caught.value.hint

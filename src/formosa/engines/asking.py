@@ -10,8 +10,7 @@ to be told at once that a server is busy, so that it can slow down for all of th
   of the CPU time. Where the environment names a proxy for this address, `httpx2` is used all the
   same, since it knows the manners of proxies.
 
-What is sent and how an answer is read is `RemoteChat`'s own code. The key is sent as a header; an
-error that repeats it (some servers quote a wrong key) is told without it.
+What is sent and how an answer is read is `RemoteChat`'s own code.
 """
 
 from __future__ import annotations
@@ -66,10 +65,9 @@ class _OneTry(Endpoint):
     def __init__(self, base_url: str, **options: Unpack[RemoteOptions]) -> None:
         options["attempts"] = 1  # whoever asks knows about the other requests
         super().__init__(base_url, **options)
-        self._key = options.get("api_key")
         self._headers = {"content-type": "application/json", "accept": "application/json"}
-        if self._key:
-            self._headers["authorization"] = f"Bearer {self._key}"
+        if key := options.get("api_key"):
+            self._headers["authorization"] = f"Bearer {key}"
         direct = options.get("transport") is None and not _has_proxy(self.url)
         self._lines = Lines(self.url, options.get("timeout", SILENCE)) if direct else None
 
@@ -91,8 +89,7 @@ class _OneTry(Endpoint):
         raise refusal
 
     def _refusal(self, answer: Answer, text: str) -> FormosaError:
-        if self._key:
-            text = text.replace(self._key, "[key]")
+        text = self.without_key(text)
         if answer.status in REFUSED:
             words = error_from(text, who=self.who, status=answer.status).message
             return UserError(words, "give the server's key with --api-key")

@@ -78,6 +78,7 @@ class Endpoint:
         attempts: int = ATTEMPTS,
     ) -> None:
         self._attempts = attempts
+        self._key = api_key
         self.url, self.who = _checked(base_url)
         headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx2.Timeout(timeout, connect=min(timeout, 30.0))
@@ -136,7 +137,7 @@ class Endpoint:
             response = error.response
         assert response is not None
         if response.status_code != 200:
-            text = (await response.aread()).decode(errors="replace")
+            text = self.without_key((await response.aread()).decode(errors="replace"))
             await response.aclose()
             refusal = error_from(text, who=self.who, status=response.status_code)
             if response.status_code in NOT_THERE and type(refusal) is EngineError:
@@ -153,6 +154,10 @@ class Endpoint:
             return json_object(text, who=self.who)
         except EngineError as error:  # a page for people
             raise NotThereError(error.message) from error
+
+    def without_key(self, text: str) -> str:
+        """A server's words for an error message: some quote a key that they refuse."""
+        return text.replace(self._key, "[key]") if self._key else text
 
     @property
     def root(self) -> str:

@@ -254,7 +254,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = json.loads(text)
         if self.server.status != 200 or self.server.refuses(body):
-            self._send({"error": {"message": "no"}}, max(self.server.status, 400))
+            words = f"no such key: {self.headers.get('authorization', '')}"
+            self._send({"error": {"message": words.replace("Bearer ", "")}},
+                       max(self.server.status, 400))  # fmt: skip
             return
         message = self.server.change(body, self.server.brain(body))
         finish = "tool_calls" if message.get("tool_calls") else "stop"

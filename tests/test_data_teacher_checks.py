@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formosa.chat.message import Message, Tool, ToolCall, json_text
+from formosa.chat.message import Message, Tool, ToolCall
 from formosa.data.teacher.checks import (
     LONGEST,
     agree,
@@ -244,6 +244,7 @@ def test_a_reply_that_does_what_was_asked_is_right() -> None:
         ("missing", reply_of(weather(city="台北")), "calls a tool"),
         ("missing", reply_of(content="我不知道。"), "does not ask back"),
         ("irrelevant", reply_of(weather(city="台北")), "calls a tool"),
+        ("irrelevant", Message("assistant", "不行。", reasoning="这个不行。"), "simplified"),
     ],
 )  # fmt: skip
 def test_a_reply_that_does_something_else_is_refused_with_the_reason(
@@ -325,6 +326,8 @@ def test_calls_that_can_t_be_read_never_agree() -> None:
         (reply_of(weather(city="台北"), content="再查一次。"), "calls again"),
         (reply_of(content="Rain."), "wrong language"),
         (reply_of(content="這個視頻很好。"), "mainland words"),
+        (Message("assistant", "會下雨。", reasoning="The rain."), None),
+        (Message("assistant", "會下雨。", reasoning="这是雨。"), "simplified"),
     ],
 )
 def test_the_last_words_are_an_answer_in_the_language(answer: Message, reason: str | None) -> None:
@@ -335,4 +338,3 @@ def test_the_last_words_are_an_answer_in_the_language(answer: Message, reason: s
 def test_questions_that_differ_in_width_and_blanks_are_the_same() -> None:
     assert same_words("台北  １,000 元？") == same_words("台北 1000 元?")
     assert same_words("台北") != same_words("台中")
-    assert json_text({}) == "{}"

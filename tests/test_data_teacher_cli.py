@@ -169,6 +169,18 @@ def test_the_key_comes_from_the_environment_and_is_in_no_file(
     assert "--api-key" not in formosa("data", "teach", "--help").out
 
 
+def test_a_server_that_quotes_the_key_does_not_bring_it_into_a_file(
+    server: TeacherServer, tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As OpenAI does: "Incorrect API key provided: sk-…"."""
+    monkeypatch.setenv("FORMOSA_TEACHER_API_KEY", KEY)
+    server.status = 401
+    done = teach(server, tmp_path / "t", "--tools", tools, "--questions", 2)
+    assert done.code == 3 and "no such key: [key]" in done.err
+    assert all(KEY.encode() not in file.read_bytes() for file in (tmp_path / "t").iterdir())
+    assert KEY not in done.out + done.err
+
+
 # -- what goes wrong -------------------------------------------------------------------------------
 
 

@@ -1,8 +1,9 @@
 """What a question, its calls and its answers must keep to. Each check gives a reason, or None.
 
 A value counts as said where it stands in the question: a text in the same characters (whatever
-their width and case), a number as digits (whatever its separators and trailing zeros). Options of
-an enum need not be said, since people say them in other words, and true, false and null can't be.
+their width and case), a number as digits (whatever its separators, trailing zeros and sign, which
+people say in words). Options of an enum need not be said, since people say them in other words, and
+true, false and null can't be.
 """
 
 from __future__ import annotations
@@ -59,13 +60,17 @@ def check_question(text: str, seed: Seed) -> Rejection | None:
 
 def check_language(text: str, language: str, what: str) -> Rejection | None:
     """Whether words are in their language, and zh-TW is pure."""
-    found = measure(text)
+    han = measure(text).han
     if language != "zh-TW":
-        if found.han:
-            return Rejection("wrong language", f"{what} is not in English.")
-        return None
-    if not found.han:
+        return Rejection("wrong language", f"{what} is not in English.") if han else None
+    if not han:
         return Rejection("wrong language", f"{what} is not in Chinese.")
+    return check_purity(text, what)
+
+
+def check_purity(text: str, what: str) -> Rejection | None:
+    """Whether words are free of Simplified characters and mainland words."""
+    found = measure(text)
     if found.simplified_only:
         return Rejection("simplified", f"{what} has {found.simplified_only} Simplified characters.")
     if found.mainland_terms:
@@ -82,7 +87,9 @@ def check_reply(reply: Message, seed: Seed, question: str) -> Rejection | None:
         validate_row(row)
     except BadRowError as error:
         return Rejection(error.reason, f"{error.problem[:1].upper()}{error.problem[1:]}.")
-    if reply.content and (wrong := check_language(reply.content, seed.language, "The reply")):
+    if wrong := reply.content and check_language(reply.content, seed.language, "The reply"):
+        return wrong
+    if wrong := check_purity(reply.reasoning, "A thought"):  # which may be in English
         return wrong
     return _check_number(reply, seed) or _check_values(reply.tool_calls, seed, question)
 
@@ -221,7 +228,9 @@ def check_answer(answer: Message, seed: Seed) -> Rejection | None:
         return Rejection("calls again", "After the results it calls another tool.")
     if not answer.content:
         return Rejection("no answer", "After the results it says nothing.")
-    return check_language(answer.content, seed.language, "The answer")
+    return check_language(answer.content, seed.language, "The answer") or check_purity(
+        answer.reasoning, "A thought"
+    )
 
 
 def same_words(question: str) -> str:

@@ -19,11 +19,12 @@ characters, at least `config.near`. What that means:
 The first row of a group stays. Groups are made of pairs: if b is like a and c is like b, then b
 and c go, though c may be less like a.
 
-**Bounded.** While rows are added, digests and band hashes (see `minhash.py`) go to files in
-`folder`, some 170 bytes a row. Afterwards they are looked at band by band: ten million rows need
-about one gigabyte. Pairs that share a band are compared by their real texts, so no row goes by the
-chance of a hash. In a bucket of up to `config.bucket` rows each is compared with each; a larger one
-(a template in a million rows) would take the square of that, so there each row is compared with the
+**Bounded.** Up to 2,000 rows are compared by their texts alone, and need nothing but Python. From
+there on digests and band hashes (see `minhash.py`) go to files in `folder` while rows are added,
+some 170 bytes a row, and are looked at band by band afterwards: ten million rows need about one
+gigabyte. Pairs that share a band are compared by their real texts, so no row goes by the chance of
+a hash. In a bucket of up to `config.bucket` rows each is compared with each; a larger one (a
+template in a million rows) would take the square of that, so there each row is compared with the
 first so many rows of the bucket that differ from each other, and duplicates among the rest may
 stay. The result doesn't depend on the order of rows, but for which one is the first and for such
 large buckets.

@@ -1,11 +1,16 @@
-"""Which of many texts are alike: band by band from files, each pair checked by its real texts.
+"""Which of many texts are alike: each pair that may be is checked by its real texts.
 
     found = NearDuplicates(folder, threshold, bucket)
     found.add(number, text, kind)
     numbers, kept = found.find(without, text_of)
 
+Up to 2,000 texts (of two million characters) are kept as they are, and no pair is missed
+(`few_alike.py`, pure Python, so that a small recipe needs nothing). From there on, signatures go to
+files and are looked at band by band (`minhash.py`, numpy). Which way is taken depends on the texts,
+and never on what is installed.
+
 Texts of another `kind` are never alike. See `duplicates.py` for what that means for rows, and for
-the bounds in memory; `minhash.py` for signatures. Knows numbers and texts. Knows nothing of rows.
+the bounds in memory. Knows numbers and texts. Knows nothing of rows.
 """
 
 from __future__ import annotations
@@ -16,10 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from formosa.data import minhash
+from formosa.data.few_alike import alike_pairs
 
 if TYPE_CHECKING:
     from formosa.data.minhash import Hashes
 
+FEW, FEW_CHARACTERS = 2000, 2_000_000  # texts, up to which every pair is found; 300 MB
 _BLOCK = 4096  # rows that are written at once
 _CACHED = 4_000_000  # hashes of texts kept for the next comparison, 32 MB
 _REFUSED = 1_000_000  # pairs that were compared in vain, so that the next band needn't
@@ -41,6 +48,8 @@ class NearDuplicates:
         self._bucket = bucket
         self._count, self._rows = minhash.bands(threshold)
         self._numbers = array("q")
+        self._characters = 0
+        self._few: list[tuple[str, int]] | None = []  # (text, kind), until there are too many
         self._block: list[Hashes] = []
         self._kinds = array("Q")  # of the block
         self._files = [folder / f"duplicates.band{i}" for i in range(self._count)]
@@ -51,11 +60,22 @@ class NearDuplicates:
         """Take a text in.
 
         Raises:
-            UserError: numpy is not installed.
+            UserError: there are many, and numpy is not installed.
         """
+        self._numbers.append(number)
+        if self._few is None:
+            self._sign(text, kind)
+            return
+        self._few.append((text, kind))
+        self._characters += len(text)
+        if len(self._few) > FEW or self._characters > FEW_CHARACTERS:
+            few, self._few = self._few, None
+            for text, kind in few:
+                self._sign(text, kind)
+
+    def _sign(self, text: str, kind: int) -> None:
         self._block.append(minhash.signature(minhash.shingles(text)))
         self._kinds.append(kind)
-        self._numbers.append(number)
         if len(self._block) == _BLOCK:
             self._flush()
 
@@ -66,9 +86,30 @@ class NearDuplicates:
             without: numbers that are left out, ascending.
             text_of: the text with a number; asked for some, and for some again.
         """
+        numbers: Sequence[int]
+        if self._few is None:
+            numbers, groups = self._by_bands(without, text_of)
+        else:
+            numbers, groups = self._by_pairs(self._few, set(without))
+        moved, kept = array("q"), array("q")
+        for i in range(len(numbers)):
+            if (root := groups.root(i)) != i:
+                moved.append(int(numbers[i]))
+                kept.append(int(numbers[root]))
+        return moved, kept
+
+    def _by_pairs(
+        self, few: Sequence[tuple[str, int]], without: set[int]
+    ) -> tuple[Sequence[int], _Groups]:
+        some = [i for i, number in enumerate(self._numbers) if number not in without]
+        pairs = alike_pairs([few[i] for i in some], self._threshold)
+        groups = _Groups(len(some), lambda a, b: True)
+        for pair in pairs:
+            groups.join(pair, 2)
+        return [self._numbers[i] for i in some], groups
+
+    def _by_bands(self, without: Sequence[int], text_of: TextOf) -> tuple[Any, _Groups]:
         self._flush()
-        if not self._numbers:
-            return array("q"), array("q")
         np = minhash.load_numpy()
         numbers = np.frombuffer(self._numbers, np.int64)
         stays = ~np.isin(numbers, np.asarray(without, np.int64), kind="sort")
@@ -78,12 +119,7 @@ class NearDuplicates:
             band = np.fromfile(path, np.uint64)[stays]
             for members in _buckets(band):
                 groups.join(members, self._bucket)
-        moved, kept = array("q"), array("q")
-        for i in range(len(texts)):
-            if (root := groups.root(i)) != i:
-                moved.append(int(texts.numbers[i]))
-                kept.append(int(texts.numbers[root]))
-        return moved, kept
+        return texts.numbers, groups
 
     def _flush(self) -> None:
         if not self._block:

@@ -11,6 +11,7 @@ import click
 from formosa.cli.launch_options import launch_options
 from formosa.cli.output import Output, command_output
 from formosa.cli.run import set_option, smoke_option
+from formosa.cli.train_page import page
 from formosa.cli.train_plan import plan
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def train() -> None:
     \b
         formosa train plan recipes/mini.yaml --cpu
         formosa train sft recipes/mini.yaml
+        formosa train page runs/mini
         formosa train sft recipes/f1-instruct.yaml --launch accelerate --processes 8
     """
 
@@ -114,4 +116,5 @@ def _train(
     out.data(read_json(folder / "train" / "summary.json"))
 
 
-train.add_command(plan)
+for _command in (plan, page):
+    train.add_command(_command)

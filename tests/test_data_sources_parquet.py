@@ -139,6 +139,16 @@ def test_columns_that_datasets_marks_as_json_are_values(tmp_path: Path) -> None:
     ]
 
 
+def test_json_within_a_struct_is_a_value_too(tmp_path: Path) -> None:
+    """`datasets` marks so what differs from row to row; Arrow has a type of its own for it."""
+    texts = pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"type": "object"}', None]))
+    tools = pa.StructArray.from_arrays([pa.array(["f", "g"]), texts], ["name", "parameters"])
+    listed = pa.ListArray.from_arrays(pa.array([0, 2], pa.int32()), tools)
+    pq.write_table(pa.table({"tools": listed}), tmp_path / "a.parquet")
+    (value,) = values_of(open_path(tmp_path / "a.parquet"))
+    assert [item["parameters"] for item in value["tools"]] == [{"type": "object"}, None]
+
+
 def test_a_marked_column_that_is_no_json_is_a_bad_row(tmp_path: Path) -> None:
     metadata = {b"huggingface": b'{"info": {"features": {"tools": {"_type": "Json"}}}}'}
     table = pa.Table.from_pylist([{"tools": "[1"}, {"tools": "[]"}])

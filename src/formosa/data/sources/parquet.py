@@ -51,7 +51,7 @@ def read_parquet(path: Path, name: str, *, drop: bool, dropped: Counter[str]) ->
             merged = merged_fields(file.schema_arrow)
             if merged and not drop:
                 raise _refusal(path, merged)
-            texts = _json_columns(file.schema_arrow)
+            texts = _json_fields(file.schema_arrow)
             number = 0
             for batch in file.iter_batches(batch_size=BATCH):
                 for row in batch.to_pylist(maps_as_pydicts="strict"):
@@ -91,18 +91,33 @@ def _find_merged(kind: Any, path: FieldPath, in_list: bool, found: list[FieldPat
 
 
 def _row(
-    row: dict[str, Any], merged: list[FieldPath], texts: set[str], dropped: Counter[str], where: str
+    row: dict[str, Any],
+    merged: list[FieldPath],
+    texts: list[FieldPath],
+    dropped: Counter[str],
+    where: str,
 ) -> Any:
     for path in merged:
         count = _drop_nulls(row, path)
         if count:
             dropped[".".join(path)] += count
-    for name in texts:
+    for path in texts:
         try:
-            row[name] = _loaded(row.get(name))
+            _decode(row, path)
         except ValueError as error:
-            return DataError(f"{where}: {name} is marked as JSON, but is not: {error}.")
+            return DataError(f"{where}: {'.'.join(path)} is marked as JSON, but is not: {error}.")
     return row
+
+
+def _decode(value: Any, path: FieldPath) -> None:
+    """Put the values that texts hold in the place of the texts at `path`."""
+    if isinstance(value, list):
+        for item in value:
+            _decode(item, path)
+    elif isinstance(value, dict) and len(path) > 1:
+        _decode(value.get(path[0]), path[1:])
+    elif isinstance(value, dict) and path[0] in value:
+        value[path[0]] = _loaded(value[path[0]])
 
 
 def _loaded(value: Any) -> Any:
@@ -125,24 +140,43 @@ def _drop_nulls(value: Any, path: FieldPath) -> int:
     return len(empty) + sum(_drop_nulls(item, ()) for item in value.values())
 
 
-def _json_columns(schema: pyarrow.Schema) -> set[str]:
-    """Columns that `datasets` keeps as JSON text but shows as values."""
+def _json_fields(schema: pyarrow.Schema) -> list[FieldPath]:
+    """Fields that hold JSON text and are marked so: by Arrow's own type, or by `datasets`."""
+    found: list[FieldPath] = []
+    for field in schema:
+        _find_json(field.type, (field.name,), found)
     try:
-        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = features.get("info", {}).get("features") or {}
-        return {name for name, item in features.items() if _is_json(item)}
-    except (ValueError, AttributeError):
-        return set()
+        note = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        _find_noted(note.get("info", {}).get("features") or {}, (), found)
+    except (ValueError, AttributeError, RecursionError):
+        pass  # the note of a stranger; without it the text is text
+    return list(dict.fromkeys(found))
 
 
-def _is_json(feature: Any) -> bool:
+def _find_json(kind: Any, path: FieldPath, found: list[FieldPath]) -> None:
+    import pyarrow
+
+    while pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
+        kind = kind.value_type
+    if getattr(kind, "extension_name", "") == "arrow.json":
+        found.append(path)
+    elif pyarrow.types.is_struct(kind):
+        for i in range(kind.num_fields):
+            _find_json(kind.field(i).type, (*path, kind.field(i).name), found)
+
+
+def _find_noted(feature: Any, path: FieldPath, found: list[FieldPath]) -> None:
     if isinstance(feature, list) and len(feature) == 1:
-        return _is_json(feature[0])
-    if not isinstance(feature, dict):
-        return False
-    if feature.get("_type") in ("List", "LargeList", "Sequence"):
-        return _is_json(feature.get("feature"))
-    return feature.get("_type") == "Json"
+        _find_noted(feature[0], path, found)
+    elif not isinstance(feature, dict):
+        return
+    elif feature.get("_type") == "Json":
+        found.append(path)
+    elif feature.get("_type") in ("List", "LargeList", "Sequence"):
+        _find_noted(feature.get("feature"), path, found)
+    elif not isinstance(feature.get("_type"), str):  # else a plain value
+        for name, item in feature.items():
+            _find_noted(item, (*path, name), found)
 
 
 def _refusal(path: Path, merged: list[FieldPath]) -> DataError:

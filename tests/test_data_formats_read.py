@@ -556,6 +556,17 @@ def test_a_document_is_its_text() -> None:
     assert "url would be dropped" in refused("text", {"text": "a", "url": "http://x"})
 
 
+def test_documents_that_formosa_wrote_itself_are_read() -> None:
+    from formosa.data.rows import Row
+
+    row = Row.of(text="第一條", source="mine", scores={"purity": 1.0})
+    draft = read("text", row.to_json())
+    assert (draft.text, draft.id, draft.kind, draft.language, draft.scores) == (
+        *("第一條", row.id, "text", "zh-TW"),
+        {"purity": 1.0},
+    )
+
+
 def test_the_document_may_stand_in_another_field() -> None:
     assert read("text", {"content": "一"}, text_field="content").text == "一"
     assert "beside content" in refused("text", {"content": "一", "text": "x"}, text_field="content")

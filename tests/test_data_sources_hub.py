@@ -317,6 +317,12 @@ def test_what_the_recipe_sets_itself_is_never_changed() -> None:
     assert config.scores == ("format_score",)
 
 
+def test_a_recipe_with_its_defaults_written_out_keeps_a_known_set_s_settings() -> None:
+    """A run's copy of its recipe has them all, and is read again."""
+    config = SourceConfig(hub="tw-reasoning-instruct")
+    assert resolve(SourceConfig.model_validate(config.model_dump())) == resolve(config)
+
+
 REASONED = {
     "conversations": [
         {"from": "human", "value": "一加一？"},

@@ -1,6 +1,7 @@
 """`text` and `moj-law`: documents for continued pre-training.
 
-`text`: one field holds the whole document (`text`, or the recipe's `text_field`).
+`text`: one field holds the whole document (`text`, or the recipe's `text_field`). The documents that
+Formosa wrote itself are read so, too.
 
 `moj-law`: a statute of Taiwan's Ministry of Justice, as its open data has them: the name, when it
 was last changed, the preamble, and the articles under their chapters. Line breaks that the
@@ -27,7 +28,13 @@ def _is_text(value: Row) -> bool:
 def _convert_text(value: Row, setting: Any) -> Draft:
     if not value["text"].strip():
         raise MessageError("text", "is empty")
-    return Draft(text=value["text"], id=id_of(value.get("id")))
+    return Draft(
+        text=value["text"],
+        id=id_of(value.get("id")),
+        kind=text_of(value.get("kind"), "kind"),
+        language=text_of(value.get("language"), "language"),
+        scores=mapping_of(value.get("scores") or {}, "scores"),
+    )
 
 
 def _is_law(value: Row) -> bool:
@@ -58,7 +65,8 @@ def _plain(text: str) -> str:
 TEXT = Format(
     name="text",
     about="documents",
-    fields=frozenset({"text", "id"}),
+    fields=frozenset({"text", "id", "kind", "language", "scores"}),
+    leaves=frozenset({"source"}),
     fits=_is_text,
     convert=_convert_text,
 )

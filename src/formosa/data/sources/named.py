@@ -67,8 +67,12 @@ def resolve(config: SourceConfig, say: Say | None = None) -> SourceConfig:
     for name, known in NAMED.items():
         if wanted not in (name, known.repo.lower()):
             continue
-        given = config.model_fields_set - {"hub"}
-        settings = {key: value for key, value in known.settings.items() if key not in given}
+        fields = SourceConfig.model_fields  # a default counts as not set: runs write them out
+        settings = {
+            key: value
+            for key, value in known.settings.items()
+            if getattr(config, key) == fields[key].default
+        }
         if say and settings:
             shown = ", ".join(f"{key} {_text(value)}" for key, value in settings.items())
             say(f"{known.repo} is known here: {shown}")

@@ -126,6 +126,13 @@ def test_what_a_format_leaves_out_is_told() -> None:
     assert detect([row]).why == "the first 1 rows fit it alone; title left out"
 
 
+def test_thoughts_within_replies_are_told() -> None:
+    """R1's way of writing, in whichever format."""
+    rows = [messages("<think>why</think>hello")]
+    assert detect(rows).why.endswith("; what <think> holds is reasoning")
+    assert detect(rows, Setting(reasoning=False)).why.endswith("; what <think> holds is left out")
+
+
 def test_a_document_in_another_field_is_found_by_its_name() -> None:
     rows = [{"content": "a", "text": None}]
     assert detect(rows, Setting(text_field="content")).format.name == "text"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from formosa.chat.tags import END_THINK, THINK
 from formosa.data.formats.draft import Format, Reader, Setting, adapted
 from formosa.data.formats.registry import FORMATS
 from formosa.data.sources.record import OpenSource, Record
@@ -54,7 +55,11 @@ def detect(
     _refuse_dropped(format, rows, setting)
     why = "named in the recipe" if name != "auto" else f"the first {len(rows)} rows fit it alone"
     left = sorted({key for row in rows for key in row if key in format.leaves and row[key]})
-    return Detected(format, why + (f"; {', '.join(left)} left out" if left else ""))
+    if left:
+        why += f"; {', '.join(left)} left out"
+    if any(END_THINK in repr(row) for row in rows):
+        why += f"; what {THINK} holds is {'reasoning' if setting.reasoning else 'left out'}"
+    return Detected(format, why)
 
 
 def open_reader(source: OpenSource, say: Say | None = None) -> Reader:

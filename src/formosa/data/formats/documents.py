@@ -1,7 +1,7 @@
 """`text` and `moj-law`: documents for continued pre-training.
 
-`text`: one field holds the whole document (`text`, or the recipe's `text_field`). The documents that
-Formosa wrote itself are read so, too.
+`text`: one field holds the whole document (`text`, or the recipe's `text_field`). The documents
+that Formosa wrote itself are read so, too.
 
 `moj-law`: a statute of Taiwan's Ministry of Justice, as its open data has them: the name, when it
 was last changed, the preamble, and the articles under their chapters. Line breaks that the

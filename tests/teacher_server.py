@@ -207,6 +207,7 @@ class TeacherServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, change: Change) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -247,7 +248,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
     def do_POST(self) -> None:
-        text = self.rfile.read(int(self.headers["content-length"])).decode()
+        length = int(self.headers["content-length"])
+        text = self.rfile.read(length).decode(errors="replace")
+        if len(text.encode()) < length:  # the client was killed while it wrote
+            self.close_connection = True
+            return
         if not self.server.answers(text, self.headers.get("authorization", "")):
             self.server.closing.wait(30)
             self.close_connection = True

@@ -162,7 +162,7 @@ class RowEncoder:
         if len(stop) != 1 and settings.objective == "sft":
             raise DataError(f"The stop token {template.stop!r} is not one token of this tokenizer.")
         self._turns = len(stop) == 1
-        self._stop = stop[0]
+        self._stop = stop[0] if stop else -1
 
     def encode(self, rows: Iterable[Row]) -> Iterator[Outcome]:
         """What becomes of every row, in order.
@@ -286,23 +286,24 @@ class RowEncoder:
 
     def _encode(self, found: Sequence[Sequence[Piece]]) -> list[tuple[EncodedRow, bool]]:
         """Each sample's ids and labels, and whether a server's prompt has the same ids."""
-        ids = encode_texts(self.tokenizer, [piece.text for pieces in found for piece in pieces])
+        texts = [piece.text for pieces in found for piece in pieces]
+        encoded = iter(encode_texts(self.tokenizer, texts))
         # The history of the last turn as a server reads it: not cut where a turn was learnt.
         served = [_as_served(pieces) for pieces in found]
-        read = iter(encode_texts(self.tokenizer, [text for texts in served for text in texts]))
+        read = iter(encode_texts(self.tokenizer, [text for parts in served for text in parts]))
         everything = self.settings.objective == "cpt"
         result = []
-        position = 0
-        for pieces, texts in zip(found, served, strict=True):
-            words: list[int] = []
+        for pieces, parts in zip(found, served, strict=True):
+            ids: list[int] = []
             labels: list[int] = []
-            for piece, tokens in zip(pieces, ids[position:], strict=False):
-                words += tokens
+            for piece in pieces:
+                tokens = next(encoded)
+                ids += tokens
                 labels += tokens if piece.learnt or everything else [IGNORED] * len(tokens)
-            position += len(pieces)
             labels[0] = IGNORED
-            history = [token for _ in texts for token in next(read)]
-            result.append((EncodedRow(words, labels), words[: len(history)] == history))
+            history = [token for _ in parts for token in next(read)]
+            same = everything or ids[: len(history)] == history
+            result.append((EncodedRow(ids, labels), same))
         return result
 
     def _length(self, messages: Sequence[Message], tools: Sequence[Tool]) -> int:

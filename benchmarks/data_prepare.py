@@ -172,9 +172,11 @@ def measure(folder: Path) -> dict[str, Any]:
     config = config_of(sorted(folder.glob("*.jsonl")))
     out, disk = folder / "out", 0
 
-    def progress(done: int, total: int) -> None:
+    def progress(done: int, total: int, what: str) -> None:
         nonlocal disk
-        if done == 1:  # the second pass begins to write: nothing between them is gone yet
+        if (
+            done == 1 and what == "written"
+        ):  # the second pass begins to write: nothing between them is gone yet
             disk = sum(path.stat().st_size for path in (out / FOLDER).rglob("*") if path.is_file())
 
     started, cpu = time.perf_counter(), time.process_time()

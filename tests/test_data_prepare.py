@@ -419,10 +419,10 @@ def test_an_old_report_does_not_vouch_for_new_files(
 
 
 def test_progress_counts_rows_made_and_rows_written(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int, int, str]] = []
     config = DataConfig(synth=SMALL, heldout=5)
-    prepare(config, tmp_path, progress=lambda done, total: seen.append((done, total)))
-    assert seen == 2 * [(i, 35) for i in range(1, 36)]
+    prepare(config, tmp_path, progress=lambda *step: seen.append(step))
+    assert seen == [(i, 35, what) for what in ("generated", "written") for i in range(1, 36)]
 
 
 QUESTIONS = st.sampled_from([f"How is day {i} in Oslo?" for i in range(8)])

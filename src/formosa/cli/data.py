@@ -65,7 +65,9 @@ def prepare(output: Output, recipe: Path, out: Path, skip_bad: bool) -> None:
             skip_bad=skip_bad,
             benchmarks=benchmarks,
             say=output.say,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total, what: bar.update(
+                task, completed=done, total=total, description=f"rows {what}"
+            ),
         )
     output.data(report.to_json(), _summary(report, out))
 

@@ -44,7 +44,7 @@ from formosa.wheels import Say
 OWN_LICENCE = "Apache-2.0"  # the generator's texts are part of this package
 SPLITS = ("train", "heldout")
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int, str], None]
 
 
 def prepare(
@@ -67,8 +67,8 @@ def prepare(
         benchmarks: what must not be trained on (`config.decontaminate.benchmarks` are names;
             `formosa.run.benchmarks` has their texts).
         say: gets remarks for people.
-        progress: gets (rows done, rows in all) while rows are generated, and again while they are
-            written.
+        progress: gets (rows done, rows in all, what is done) while rows are `generated`, and
+            again while they are `written`.
 
     Raises:
         DataError: a source can't be read, a row is bad and bad rows are not skipped, or nothing is
@@ -101,7 +101,7 @@ class _Job:
     pile: RejectPile
     benchmarks: tuple[Benchmark, ...] = ()
     say: Say = lambda text: None
-    progress: Progress = lambda done, total: None
+    progress: Progress = lambda done, total, what: None
     reports: list[SourceReport] = field(default_factory=list)  # by number of the source
     fixed: range = range(0)  # the generator's held-out rows
     parts: dict[str, int] = field(default_factory=dict)  # held-out rows by source
@@ -221,7 +221,8 @@ class _Job:
                 number = self.spool.add(row, source, row.id)
                 if not held_out:
                     self.duplicates.add(number, row, near=False)
-                self.progress(report.rows_in, max(report.rows_in, config.synth.rows + heldout))
+                total = max(report.rows_in, config.synth.rows + heldout)
+                self.progress(report.rows_in, total, "generated")
             if len(seen) - asked < count:
                 self.say(f"{SOURCE}: only {len(seen) - asked:,} of {count:,} questions differ")
             if held_out:
@@ -273,7 +274,7 @@ class _Job:
         return report
 
     def _wrote(self, count: int, *, before: int, total: int) -> None:
-        self.progress(before + count, total)
+        self.progress(before + count, total, "written")
 
 
 def _publish(work: Path, folder: Path, report: Report) -> None:

@@ -60,6 +60,12 @@ class Log:
         if self._lines:
             self._lines.close()
 
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def of(self, kind: str) -> list[Record]:
         """The records of one type, in order."""
         return [record for record in self.records if record["type"] == kind]

@@ -150,10 +150,9 @@ class Training:
         log.begin(step_of(resume) if resume else 0)
         if resume:
             self.say(f"continuing after step {step_of(resume)}")
-        with quiet_transformers():
+        with log, quiet_transformers():
             trainer = self.trainer(log, self.steps)
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-        log.close()
         summary = summary_of(
             self.config,
             self.base,

@@ -57,8 +57,8 @@ def try_once(training: Training) -> None:
         )
     training.say(
         f"trial passed: {first['tokens']:,} tokens in the longest step, "
-        f"{whole['tokens_per_second']:,.0f} tokens/s, peak memory {whole['peak_memory_gb']:.1f} GB; "
-        "measured, saved and continued"
+        f"{whole['tokens_per_second']:,.0f} tokens/s, peak memory "
+        f"{whole['peak_memory_gb']:.1f} GB; measured, saved and continued"
     )
 
 
@@ -97,14 +97,11 @@ def _run(trial: Training) -> list[dict[str, Any]]:
     only = (longest * (2 * world))[: 2 * world]
     log = Log(trial.folder / "log.jsonl", writing=is_first())
     log.begin(0)
-    try:
-        with quiet_transformers(), _memory_in_words():
-            trial.trainer(log, trial.steps, only=only).train()
-            _let_go()
-            first = trial.steps / "checkpoint-1"
-            trial.trainer(log, trial.steps, only=only).train(resume_from_checkpoint=str(first))
-    finally:
-        log.close()
+    with log, quiet_transformers(), _memory_in_words():
+        trial.trainer(log, trial.steps, only=only).train()
+        _let_go()
+        first = trial.steps / "checkpoint-1"
+        trial.trainer(log, trial.steps, only=only).train(resume_from_checkpoint=str(first))
     return log.of("step")
 
 

@@ -93,6 +93,15 @@ class RowTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types
             return
         super()._run_epoch(**arguments)
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """As before, in the types as before: peft turns adapters that it loads into float32, and
+        then no masters would be made for them."""
+        types = {name: parameter.dtype for name, parameter in self.model.named_parameters()}
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, parameter in self.model.named_parameters():
+            if parameter.dtype != types.get(name, parameter.dtype):
+                parameter.data = parameter.data.to(types[name])
+
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW; with float32 masters where weights are bfloat16."""
         if self.optimizer is None:

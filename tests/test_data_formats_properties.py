@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from formosa.chat.message import Message, Tool, ToolCall, json_text
 from formosa.data.formats import seal_tools
 from formosa.data.formats.detect import detect
-from formosa.data.formats.draft import Draft, Format, FormatError, Reader, Setting
+from formosa.data.formats.draft import Draft, Format, Reader, Setting
+from formosa.data.formats.problems import FormatError
 from formosa.data.formats.registry import FORMATS
 from formosa.data.rows import Row
 from formosa.errors import DataError

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from formosa.chat.message import Message, ToolCall
-from formosa.data.formats.draft import Draft, FormatError, Reader, Setting
+from formosa.data.formats.draft import Draft, Reader, Setting
+from formosa.data.formats.problems import FormatError
 from formosa.data.formats.registry import FORMATS
 from formosa.errors import DataError
 
@@ -608,7 +609,10 @@ def seal_folder(folder: Path) -> Path:
             "api_name": name,
             "api_description": f"{name}.",
             "field": "Finance" if name == "getStock" else "Weather",
-            "parameters": {"city": {"type": "str", "description": "City."}, "n": {"type": "int"}},
+            "parameters": {
+                "city": {"type": "str", "description": "City."},
+                "n": {"type": "int", "examples": "1, 2"},
+            },
             "required": ["city"],
             "responses": {},
         }
@@ -633,7 +637,7 @@ def test_seal_tools_rows_are_offered_their_tools_and_others_of_the_field(tmp_pat
     assert "getWeather" in names
     assert not {"getStock", "bad"} & set(names)
     assert draft.messages[1].tool_calls[0].arguments == '{"city": "Taipei", "n": 2}'
-    assert draft.tools[0].schema()["properties"]["n"] == {"type": "integer"}
+    assert draft.tools[0].schema()["properties"]["n"] == {"type": "integer", "examples": ["1, 2"]}
     again = read("seal-tools", row, folder=tmp_path)
     assert again.tools == draft.tools
 

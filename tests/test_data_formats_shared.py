@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from formosa.chat.message import NO_PARAMETERS, Message, ToolCall
 from formosa.data.formats import spelling
-from formosa.data.formats.draft import Draft, FormatError, Reader, Setting, without
+from formosa.data.formats.draft import Draft, Reader, Setting, without
 from formosa.data.formats.fields import calls_in, read_tools
+from formosa.data.formats.problems import FormatError, RowError
 from formosa.data.formats.registry import FORMATS
 from formosa.data.formats.schemas import parameters_text, python_type
 from formosa.data.formats.turns import in_order, split_thoughts
@@ -196,20 +197,44 @@ def test_the_list_of_all_results_is_taken_apart_as_it_is_spelled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("messages", "said"),
+    ("messages", "said", "reason"),
     [
-        ([Message("user", "?"), Message("tool", "x")], "answers no call"),
-        ([called("f"), Message("tool", "x"), Message("tool", "y")], "answers no call"),
-        ([called("f"), Message("user", "?"), Message("tool", "x")], "answers no call"),
-        ([called("f", ids=("a",)), Message("tool", "x", tool_call_id="b")], "no call 'b'"),
-        ([called("f", "g"), Message("tool", "only one")], "one result for 2 calls"),
-        ([called("f", "g"), Message("tool", "[1, 2, 3]")], "one result for 2 calls"),
-        ([Message("assistant", "a"), Message("assistant", "b")], "a second reply"),
+        ([Message("user", "?"), Message("tool", "x")], "answers no call", "result without call"),
+        (
+            [called("f"), Message("tool", "x"), Message("tool", "y")],
+            *("answers no call", "result without call"),
+        ),
+        (
+            [called("f"), Message("user", "?"), Message("tool", "x")],
+            *("answers no call", "result without call"),
+        ),
+        (
+            [called("f", ids=("a",)), Message("tool", "x", tool_call_id="b")],
+            *("no call 'b'", "result without call"),
+        ),
+        (
+            [called("f", "g"), Message("tool", "only one")],
+            *("one result for 2 calls", "results do not match calls"),
+        ),
+        (
+            [called("f", "g"), Message("tool", "[1, 2, 3]")],
+            *("one result for 2 calls", "results do not match calls"),
+        ),
+        (
+            [Message("assistant", "a"), Message("assistant", "b")],
+            *("a second reply", "two replies in a row"),
+        ),
+        ([Message("assistant", "<think>a")], "never closes", "unclear thoughts"),
     ],
 )
-def test_what_does_not_belong_together_is_refused(messages: list[Message], said: str) -> None:
-    with pytest.raises(MessageError, match=said):
+def test_what_does_not_belong_together_is_refused_and_counted_by_its_reason(
+    messages: list[Message], said: str, reason: str
+) -> None:
+    with pytest.raises(RowError, match=said):
         in_order(messages)
+    with pytest.raises(FormatError, match=said) as caught:
+        read({"messages": [message.to_openai() for message in messages]})
+    assert caught.value.reason == reason
 
 
 def test_calls_in_a_turn_of_their_own_join_the_words_before_them() -> None:

@@ -284,11 +284,26 @@ def test_half_of_a_numbered_set_in_the_cache_is_refused(offline: Path) -> None:
         open_set()
 
 
-@pytest.mark.parametrize("name", ["words", "no name at all", "a/b/c", "../x/y"])
+@pytest.mark.parametrize("name", ["words", "no name at all", "a/b/c", "../x"])
 def test_what_is_no_data_set_s_name_is_refused(offline: Path, name: str) -> None:
     with pytest.raises(DataError, match="is no data set on the hub") as caught:
         open_set(hub=name)
     assert "tw-reasoning-instruct" in caught.value.hint
+
+
+@pytest.mark.parametrize("revision", ["../../x", "/etc", "a b", "a/../b"])
+def test_what_is_no_revision_is_refused_before_any_path_is_made(
+    offline: Path, revision: str
+) -> None:
+    with pytest.raises(DataError, match="is no revision"):
+        open_set(revision=revision)
+
+
+def test_names_that_lead_out_of_the_data_set_are_not_followed(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "secret.jsonl").write_text("{}")
+    hub.files["../../../../secret.jsonl"] = b"{}"
+    with pytest.raises(DataError, match=r"No file is like \*secret\*"):
+        open_set(files=("*secret*",))
 
 
 # -- sets that are known by name ----------------------------------------------------------------

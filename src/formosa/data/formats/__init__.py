@@ -6,6 +6,7 @@
     turns.py         messages put in order: ids of calls, results to calls, thoughts
     fields.py        texts, lists and tools out of a row, with the path of what does not fit
     schemas.py       Python type names and short forms, to JSON schema
+    problems.py      what can be wrong with a row, each with the short name it is counted under
     spelling.py      the texts of a JSON value's parts, as they are spelled
 
 and one module for each format, or for two that are close. No format guesses: what fits none, what

@@ -15,7 +15,7 @@ from typing import Any
 
 from formosa.data.formats.draft import Draft, Format, Row
 from formosa.data.formats.fields import id_of, list_of, mapping_of, refuse_others, text_of
-from formosa.errors import MessageError
+from formosa.data.formats.problems import EMPTY, RowError
 
 NAME, ARTICLES, NUMBER, WORDS, CHAPTER = "法規名稱", "法規內容", "條號", "條文內容", "編章節"
 _WITHIN = re.compile(r"(?<=[^\s。：；」）)])\r?\n(?=[^\s一二三四五六七八九十（(])")
@@ -27,7 +27,7 @@ def _is_text(value: Row) -> bool:
 
 def _convert_text(value: Row, setting: Any) -> Draft:
     if not value["text"].strip():
-        raise MessageError("text", "is empty")
+        raise RowError("text", "is empty", EMPTY)
     return Draft(
         text=value["text"],
         id=id_of(value.get("id")),
@@ -54,7 +54,7 @@ def _convert_law(value: Row, setting: Any) -> Draft:
         if words := text_of(fields.get(WORDS), path):
             parts.append(f"{text_of(fields.get(NUMBER), path).strip()}\n{_plain(words)}".strip())
     if len(parts) == 1:
-        raise MessageError(ARTICLES, "there is no article")
+        raise RowError(ARTICLES, "there is no article", EMPTY)
     return Draft(text="\n\n".join(parts), language="zh-TW")
 
 

@@ -16,19 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from formosa.chat.message import Message, Tool
+from formosa.data.formats.problems import DROPPED, EMPTY, FormatError, RowError
 from formosa.data.formats.turns import in_order
 from formosa.data.sources.record import Record
 from formosa.errors import DataError, MessageError
 
 LANGUAGES = {"", "zh-TW", "en"}
-
-
-class FormatError(DataError):
-    """A row that a format can't read; `reason` is the short name it is counted under."""
-
-    def __init__(self, where: str, problem: str, *, reason: str, hint: str = "") -> None:
-        super().__init__(f"{where}: {problem}." if where else f"{problem}.", hint)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +144,8 @@ class Reader:
             draft = _whole(self.format.convert(value, self._given), scores)
             return draft if self.setting.reasoning else _without_thoughts(draft)
         except MessageError as error:
-            raise FormatError(where, error.message, reason=f"no {name} row") from error
+            reason = error.reason if isinstance(error, RowError) else f"no {name} row"
+            raise FormatError(where, error.message, reason=reason) from error
         except RecursionError as error:
             raise FormatError(where, "nested too deeply", reason=f"no {name} row") from error
 
@@ -209,7 +203,7 @@ def _dropped(names: list[str], where: str) -> FormatError:
     return FormatError(
         where,
         f"{'fields' if len(names) > 1 else 'the field'} {listed} would be dropped",
-        reason="field would be dropped",
+        reason=DROPPED,
         hint=f"keep rows without {'them' if len(names) > 1 else 'it'} by adding to the source in "
         f"the recipe: ignore: [{listed}]",
     )
@@ -218,7 +212,7 @@ def _dropped(names: list[str], where: str) -> FormatError:
 def _whole(draft: Draft, scores: Mapping[str, Any]) -> Draft:
     """The draft with messages in order, scores as numbers, and nothing that can't be sent."""
     if bool(draft.messages) == bool(draft.text):
-        raise MessageError("", "the row is empty" if not draft.text else "messages beside a text")
+        raise RowError("", "messages beside a text" if draft.text else "the row is empty", EMPTY)
     messages = in_order(draft.messages)
     tools = draft.tools
     names = [tool.name for tool in tools]
@@ -230,7 +224,7 @@ def _whole(draft: Draft, scores: Mapping[str, Any]) -> Draft:
     for i, message in enumerate(messages):
         message.check(f"messages[{i}]")
         if message.name and message.role != "tool":
-            raise MessageError(f"messages[{i}].name", "names of speakers would be dropped")
+            raise RowError(f"messages[{i}].name", "names of speakers would be dropped", DROPPED)
         texts = (message.content, message.reasoning, message.tool_call_id, message.name)
         calls = (text for call in message.tool_calls for text in (call.name, call.arguments))
         _refuse_surrogates((*texts, *calls), f"messages[{i}]")
@@ -262,4 +256,6 @@ def _refuse_surrogates(texts: Iterable[str], path: str) -> None:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise MessageError(path, "holds half a character (a lone surrogate)") from error
+            raise RowError(
+                path, "holds half a character (a lone surrogate)", "half a character"
+            ) from error

@@ -10,6 +10,7 @@ from typing import Any
 from formosa.chat.calls import MalformedCallError, read_calls
 from formosa.chat.message import Message, Tool, ToolCall, json_text
 from formosa.data.formats import spelling
+from formosa.data.formats.problems import BAD_CALL, BAD_TOOL, DROPPED, RowError
 from formosa.data.formats.schemas import parameters_text
 from formosa.errors import MessageError
 
@@ -56,7 +57,7 @@ def refuse_others(value: Mapping[str, Any], known: set[str] | frozenset[str], pa
     """Refuse a field that would be dropped; empty ones are not missed."""
     for key, item in value.items():
         if key not in known and item not in (None, "", [], {}):
-            raise MessageError(f"{path}.{key}", "unknown field; it would be dropped")
+            raise RowError(f"{path}.{key}", "unknown field; it would be dropped", DROPPED)
 
 
 def read_tools(value: Any, path: str = "tools") -> tuple[Tool, ...]:
@@ -106,7 +107,7 @@ def _with_required(parameters: Any, required: Any, path: str) -> Any:
     schema = dict(mapping_of(parameters, f"{path}.parameters"))
     known = schema.get("properties")
     if "required" in schema or not isinstance(known, Mapping) or not set(names) <= set(known):
-        raise MessageError(f"{path}.required", "does not belong to the parameters beside it")
+        raise RowError(f"{path}.required", "does not belong to the parameters beside it", BAD_TOOL)
     return {**schema, "required": names}
 
 
@@ -126,7 +127,7 @@ def calls_in(text: str, path: str) -> list[ToolCall]:
     try:
         return [call for piece in pieces for call in read_calls(piece)]
     except MalformedCallError as error:
-        raise MessageError(path, f"no tool call: {error}") from error
+        raise RowError(path, f"no tool call: {error}", BAD_CALL) from error
 
 
 def call_of(value: Any, path: str) -> ToolCall:
@@ -134,7 +135,7 @@ def call_of(value: Any, path: str) -> ToolCall:
     if isinstance(value, str):
         found = calls_in(value, path)
         if len(found) != 1:
-            raise MessageError(path, f"{len(found)} calls where one was due")
+            raise RowError(path, f"{len(found)} calls where one was due", BAD_CALL)
         return found[0]
     fields = mapping_of(value, path)
     refuse_others(fields, {"name", "arguments", "id"}, path)

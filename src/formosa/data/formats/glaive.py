@@ -18,6 +18,7 @@ from formosa.chat.message import Message, Tool, ToolCall
 from formosa.data.formats import spelling
 from formosa.data.formats.draft import Draft, Format, Row
 from formosa.data.formats.fields import calls_in, id_of, read_tools, shown
+from formosa.data.formats.problems import BAD_CALL, RowError
 from formosa.errors import MessageError
 
 CALL, END = "<functioncall>", "<|endoftext|>"
@@ -57,7 +58,7 @@ def read_call(text: str, path: str) -> list[ToolCall]:
                 return [ToolCall(spelling.loads(found["name"]), spelled)]
         except ValueError:
             continue
-    raise MessageError(path, f"arguments that are no JSON object: {shown(arguments)}")
+    raise RowError(path, f"arguments that are no JSON object: {shown(arguments)}", BAD_CALL)
 
 
 def _convert(value: Row, setting: Any) -> Draft:

@@ -24,6 +24,7 @@ from formosa.data.formats import spelling
 from formosa.data.formats.draft import Draft, Format, Row
 from formosa.data.formats.fields import id_of, read_tools, shown, text_of
 from formosa.data.formats.messages import is_messages, listed, read_messages
+from formosa.data.formats.problems import BAD_CALL, BAD_TOOL, THOUGHTS, RowError
 from formosa.data.formats.sharegpt import (
     CALLS,
     conversation_of,
@@ -71,10 +72,10 @@ def read_marked(message: Message, path: str) -> list[Message]:
     if message.role == "assistant" and CALL_TAG in message.content:
         reply = parse_reply(message.content)
         if reply.defects:
-            raise MessageError(path, f"no tool call: {reply.defects[0].problem}")
+            raise RowError(path, f"no tool call: {reply.defects[0].problem}", BAD_CALL)
         if reply.message.tool_calls:
             if message.reasoning and reply.message.reasoning:
-                raise MessageError(path, "holds thoughts beside those in reasoning")
+                raise RowError(path, "holds thoughts beside those in reasoning", THOUGHTS)
             thoughts = message.reasoning or reply.message.reasoning.strip()
             content = reply.message.content.strip()
             bare = tuple(replace(call, id="") for call in reply.message.tool_calls)
@@ -104,7 +105,7 @@ def _from_python(text: str, path: str) -> str:
             return json.dumps(ast.literal_eval(text), ensure_ascii=False, allow_nan=False)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             pass
-    raise MessageError(path, f"no tools in {shown(text)}")
+    raise RowError(path, f"no tools in {shown(text)}", BAD_TOOL)
 
 
 def _turns(value: Row) -> list[Message]:
@@ -131,7 +132,7 @@ def _convert(value: Row, setting: Any) -> Draft:
         else:
             messages += read_marked(message, path)
     if given and written and sorted(_names(given)) != sorted(_names(written)):
-        raise MessageError("tools", "are others than those in the system message")
+        raise RowError("tools", "are others than those in the system message", BAD_TOOL)
     return Draft(messages=tuple(messages), tools=given or written, id=id_of(value.get("id")))
 
 

@@ -21,6 +21,7 @@ from formosa.data.formats.fields import (
     read_tools,
     text_of,
 )
+from formosa.data.formats.problems import NOT_LEARNT, THOUGHTS, RowError
 from formosa.errors import MessageError
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
@@ -42,11 +43,13 @@ def read_message(value: Mapping[str, Any], path: str) -> Message:
     fields = dict(value)
     weight = fields.pop("weight", None)
     if weight not in (None, 1) or isinstance(weight, bool):
-        raise MessageError(f"{path}.weight", "a reply that is not to be learnt can't be kept")
+        raise RowError(
+            f"{path}.weight", "a reply that is not to be learnt can't be kept", NOT_LEARNT
+        )
     thinking = fields.pop("thinking", None)
     if thinking:
         if fields.get("reasoning") or fields.get("reasoning_content"):
-            raise MessageError(f"{path}.thinking", "stands beside other reasoning")
+            raise RowError(f"{path}.thinking", "stands beside other reasoning", THOUGHTS)
         fields["reasoning_content"] = thinking
     older = fields.pop("function_call", None)
     if fields.get("role") == "function":

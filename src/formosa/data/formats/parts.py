@@ -20,6 +20,7 @@ from formosa.data.formats.fields import (
     refuse_others,
     text_of,
 )
+from formosa.data.formats.problems import NOT_LEARNT, UNKNOWN_SPEAKER, RowError
 from formosa.errors import MessageError
 
 TYPES = ("reasoning", "text", "tool_call")
@@ -30,7 +31,9 @@ def _message(value: Mapping[str, Any], path: str) -> Message:
     if value.get("loss_weight") not in (None, 0, 0.0, 1, 1.0):
         raise MessageError(f"{path}.loss_weight", "must be 0 or 1")
     if value.get("role") == "assistant" and value.get("loss_weight", 1) == 0:
-        raise MessageError(f"{path}.loss_weight", "a reply that is not to be learnt can't be kept")
+        raise RowError(
+            f"{path}.loss_weight", "a reply that is not to be learnt can't be kept", NOT_LEARNT
+        )
     role = value.get("role")
     texts: dict[str, list[str]] = {"reasoning": [], "text": []}
     calls: list[ToolCall] = []
@@ -49,7 +52,7 @@ def _message(value: Mapping[str, Any], path: str) -> Message:
         if role == known:
             joined = {name: "\n\n".join(found) for name, found in texts.items()}
             return Message(known, joined["text"], joined["reasoning"], tuple(calls))  # type: ignore[arg-type]
-    raise MessageError(f"{path}.role", f"{role!r} is none of {', '.join(ROLES)}")
+    raise RowError(f"{path}.role", f"{role!r} is none of {', '.join(ROLES)}", UNKNOWN_SPEAKER)
 
 
 def _convert(value: Row, setting: Any) -> Draft:

@@ -17,7 +17,7 @@ from typing import Any
 from formosa.chat.message import Message
 from formosa.data.formats.draft import Draft, Format, Row
 from formosa.data.formats.fields import id_of, list_of, mapping_of, text_of
-from formosa.errors import MessageError
+from formosa.data.formats.problems import NO_ANSWER, RowError
 
 _CALCULATION = re.compile(r"<<[^<>\n]*>>")
 _LAST_LINE = re.compile(r"\n####[ \t]*\S[^\n]*\s*\Z")
@@ -62,7 +62,7 @@ def _convert_squad(value: Row, setting: Any) -> Draft:
             for i, item in enumerate(list_of(answers, "answers"))
         ]
     if not texts or value.get("is_impossible"):
-        raise MessageError("answers", "there is no answer")
+        raise RowError("answers", "there is no answer", NO_ANSWER)
     question = f"{value['context'].strip()}\n\n{value['question'].strip()}"
     return Draft(
         messages=(

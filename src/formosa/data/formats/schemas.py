@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from formosa.chat.message import NO_PARAMETERS, json_text
+from formosa.data.formats.problems import BAD_TOOL, RowError
 from formosa.errors import MessageError
 
 JSON_TYPES = {"object", "array", "string", "integer", "number", "boolean", "null"}
@@ -61,7 +62,9 @@ def python_type(text: str, path: str) -> dict[str, Any]:
     try:
         return _of_node(ast.parse(plain, mode="eval").body, path)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise MessageError(path, f"{text!r} is no type that JSON has") from error
+        raise RowError(
+            path, f"{text!r} is no type that JSON has", "type that JSON lacks"
+        ) from error
 
 
 def _is_schema(value: Mapping[str, Any]) -> bool:
@@ -121,14 +124,14 @@ def _from_short(value: Mapping[str, Any], path: str) -> dict[str, Any]:
     for name, item in value.items():
         place = f"{path}.{name}"
         if not isinstance(item, Mapping) or not isinstance(item.get("type"), str):
-            raise MessageError(place, "is neither a JSON schema nor a short form with a type")
+            raise RowError(place, "is neither a JSON schema nor a short form with a type", BAD_TOOL)
         unknown = sorted(set(item) - _SHORT_KEYS)
         if unknown:
-            raise MessageError(f"{place}.{unknown[0]}", "unknown key of a parameter")
+            raise RowError(f"{place}.{unknown[0]}", "unknown key of a parameter", BAD_TOOL)
         kind, optional = _without_optional(item["type"])
         needed = item.get("required", not optional and "default" not in item)
         if not isinstance(needed, bool):
-            raise MessageError(f"{place}.required", "must be true or false")
+            raise RowError(f"{place}.required", "must be true or false", BAD_TOOL)
         rest = {key: part for key, part in item.items() if key not in ("type", "required")}
         if isinstance(rest.get("properties"), Mapping) or "items" in rest:
             rest = _renamed(rest, place)

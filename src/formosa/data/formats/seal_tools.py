@@ -20,6 +20,7 @@ from typing import Any
 from formosa.chat.message import Message, Tool, ToolCall, json_text
 from formosa.data.formats.draft import Draft, Format, Row, Setting
 from formosa.data.formats.fields import id_of, list_of, mapping_of, refuse_others, text_of
+from formosa.data.formats.problems import BAD_TOOL, NO_CALL, UNKNOWN_TOOL, RowError
 from formosa.data.formats.schemas import python_type
 from formosa.errors import DataError, MessageError
 
@@ -77,9 +78,12 @@ def _tool(value: Mapping[str, Any]) -> Tool:
     for name, item in mapping_of(value.get("parameters"), "parameters").items():
         fields = mapping_of(item, f"parameters.{name}")
         kind = python_type(text_of(fields.get("type"), "type"), f"parameters.{name}.type")
-        if not isinstance(fields.get("enum", []), list):
+        rest = {key: part for key, part in fields.items() if key != "type"}
+        if not isinstance(rest.get("enum", []), list):
             raise MessageError(f"parameters.{name}.enum", "must be a list")
-        properties[name] = {**kind, **{key: part for key, part in fields.items() if key != "type"}}
+        if not isinstance(rest.get("examples", []), list):
+            rest["examples"] = [rest["examples"]]
+        properties[name] = {**kind, **rest}
     schema: dict[str, Any] = {"type": "object", "properties": properties}
     if required := list_of(value.get("required"), "required"):
         schema["required"] = required
@@ -95,15 +99,15 @@ def _convert(value: Row, tools: Tools) -> Draft:
         refuse_others(fields, {"api", "parameters", "responses"}, f"calling[{i}]")
         name = text_of(fields.get("api"), f"calling[{i}].api")
         if name in tools.problems:
-            raise MessageError(f"calling[{i}].api", tools.problems[name])
+            raise RowError(f"calling[{i}].api", tools.problems[name], BAD_TOOL)
         if name not in tools.by_name:
-            raise MessageError(f"calling[{i}].api", f"{name!r} is not in {FILE}")
+            raise RowError(f"calling[{i}].api", f"{name!r} is not in {FILE}", UNKNOWN_TOOL)
         arguments = json_text(dict(mapping_of(fields.get("parameters"), "parameters")))
         if _NESTED.search(arguments):
-            raise MessageError(f"calling[{i}]", "takes the result of an earlier call")
+            raise RowError(f"calling[{i}]", "takes the result of an earlier call", "nested call")
         calls.append(ToolCall(name, arguments))
     if not calls:
-        raise MessageError("calling", "there is no call to learn")
+        raise RowError("calling", "there is no call to learn", NO_CALL)
     return Draft(
         messages=(Message("user", value["query"]), Message("assistant", tool_calls=tuple(calls))),
         tools=_offered([call.name for call in calls], row_id or value["query"], tools),

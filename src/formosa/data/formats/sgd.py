@@ -13,6 +13,7 @@ from typing import Any
 from formosa.chat.message import Message, Tool, ToolCall, json_text
 from formosa.data.formats.draft import Draft, Format, Row, Setting
 from formosa.data.formats.fields import id_of, list_of, mapping_of, refuse_others, text_of
+from formosa.data.formats.problems import UNKNOWN_TOOL, RowError
 from formosa.errors import DataError, MessageError
 
 FILE = "schema.json"
@@ -88,7 +89,7 @@ def _convert(value: Row, services: Services) -> Draft:
     names: dict[tuple[str, str], str] = {}
     for service in list_of(value["services"], "services"):
         if not isinstance(service, str) or service not in services:
-            raise MessageError("services", f"{service!r} is not in {FILE}")
+            raise RowError("services", f"{service!r} is not in {FILE}", "unknown service")
         for intent, tool in services[service].items():
             taken = any(other.name == intent for other in offered)
             names[service, intent] = f"{service}_{intent}" if taken else intent
@@ -122,7 +123,9 @@ def _calls(
         call = mapping_of(frame["service_call"], f"{path}.frames[{i}].service_call")
         key = (str(frame.get("service")), text_of(call.get("method"), "method"))
         if key not in names:
-            raise MessageError(f"{path}.frames[{i}]", f"{' '.join(key)} is no intent of {FILE}")
+            raise RowError(
+                f"{path}.frames[{i}]", f"{' '.join(key)} is no intent of {FILE}", UNKNOWN_TOOL
+            )
         arguments = mapping_of(call.get("parameters") or {}, f"{path}.parameters")
         calls.append(ToolCall(names[key], json_text(dict(arguments))))
         results.append(json_text(list_of(frame.get("service_results"), "service_results")))

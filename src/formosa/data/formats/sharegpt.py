@@ -26,6 +26,7 @@ from formosa.data.formats.fields import (
     refuse_others,
     text_of,
 )
+from formosa.data.formats.problems import NOT_LEARNT, UNKNOWN_SPEAKER, RowError
 from formosa.data.formats.turns import split_thoughts
 from formosa.errors import MessageError
 
@@ -73,12 +74,14 @@ def read_turns(value: Any, path: str = "conversations") -> list[Message]:
         fields = mapping_of(item, place)
         refuse_others(fields, {"from", "value", "name", "weight"}, place)
         if fields.get("weight") not in (None, 1) or isinstance(fields.get("weight"), bool):
-            raise MessageError(f"{place}.weight", "a turn that is not to be learnt can't be kept")
+            raise RowError(
+                f"{place}.weight", "a turn that is not to be learnt can't be kept", NOT_LEARNT
+            )
         speaker = fields.get("from")
         role = ROLES.get(speaker) if isinstance(speaker, str) else None
         if role is None:
             known = ", ".join(ROLES)
-            raise MessageError(f"{place}.from", f"{speaker!r} is none of {known}")
+            raise RowError(f"{place}.from", f"{speaker!r} is none of {known}", UNKNOWN_SPEAKER)
         text = text_of(fields.get("value"), f"{place}.value")
         name = text_of(fields.get("name"), f"{place}.name")
         if speaker != CALLS:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from formosa.chat.message import Message, ToolCall, with_call_ids
 from formosa.chat.tags import END_THINK, THINK
 from formosa.data.formats import spelling
-from formosa.errors import MessageError
+from formosa.data.formats.problems import THOUGHTS, RowError
 
 _BLOCK_AT_LINE = re.compile(rf"^[ \t]*(?:{re.escape(THINK)}|{re.escape(END_THINK)})", re.MULTILINE)
 
@@ -46,7 +46,7 @@ def with_thoughts(message: Message, path: str) -> Message:
     if not reasoning:
         return message if content == message.content else replace(message, content=content)
     if message.reasoning and message.reasoning.strip() != reasoning:
-        raise MessageError(f"{path}.content", "holds thoughts beside those in reasoning")
+        raise RowError(f"{path}.content", "holds thoughts beside those in reasoning", THOUGHTS)
     return replace(message, reasoning=reasoning, content=content)
 
 
@@ -64,14 +64,14 @@ def split_thoughts(text: str, path: str) -> tuple[str, str]:
     if start.startswith(THINK):
         thoughts, closed, rest = start[len(THINK) :].partition(END_THINK)
         if not closed:
-            raise MessageError(path, "a think block that never closes")
+            raise RowError(path, "a think block that never closes", THOUGHTS)
         if THINK in thoughts or _BLOCK_AT_LINE.search(rest):
-            raise MessageError(path, "more than one think block")
+            raise RowError(path, "more than one think block", THOUGHTS)
         return thoughts.strip(), rest.lstrip()
     if THINK not in text:
-        raise MessageError(path, f"{END_THINK} without {THINK}")
+        raise RowError(path, f"{END_THINK} without {THINK}", THOUGHTS)
     if _BLOCK_AT_LINE.search(text):
-        raise MessageError(path, "a think block that is not at the beginning")
+        raise RowError(path, "a think block that is not at the beginning", THOUGHTS)
     return "", text
 
 
@@ -85,7 +85,9 @@ def _joined(messages: Iterable[Message]) -> list[Message]:
         elif message.tool_calls and not message.content and not message.reasoning:
             joined[-1] = replace(before, tool_calls=before.tool_calls + message.tool_calls)
         else:
-            raise MessageError(f"messages[{len(joined)}]", "a second reply in a row")
+            raise RowError(
+                f"messages[{len(joined)}]", "a second reply in a row", "two replies in a row"
+            )
     return joined
 
 
@@ -104,7 +106,9 @@ def _results_apart(messages: Sequence[Message]) -> list[Message]:
         except ValueError:
             texts = []
         if len(texts) != count:
-            raise MessageError(f"messages[{i}]", f"one result for {count} calls")
+            raise RowError(
+                f"messages[{i}]", f"one result for {count} calls", "results do not match calls"
+            )
         apart += [replace(message, content=text) for text in texts]
     return apart
 
@@ -127,7 +131,9 @@ def _with_ids(messages: Sequence[Message]) -> list[Message]:
             wanted = message.tool_call_id or (waiting[0] if waiting else "")
             if wanted not in waiting:
                 problem = f"answers no call{f' {wanted!r}' if wanted else ''}"
-                raise MessageError(f"messages[{i}]", f"a tool's result that {problem}")
+                raise RowError(
+                    f"messages[{i}]", f"a tool's result that {problem}", "result without call"
+                )
             waiting.remove(wanted)
             message = replace(message, tool_call_id=wanted)
         else:

@@ -18,7 +18,7 @@ from formosa.data.formats.fields import (
     read_tools,
     text_of,
 )
-from formosa.errors import MessageError
+from formosa.data.formats.problems import NO_CALL, RowError
 
 
 def read_answers(value: Any, path: str = "answers") -> tuple[ToolCall, ...]:
@@ -41,7 +41,7 @@ def _fits(value: Row) -> bool:
 def _convert(value: Row, setting: Any) -> Draft:
     calls = read_answers(value["answers"])
     if not calls:
-        raise MessageError("answers", "there is no call to learn")
+        raise RowError("answers", "there is no call to learn", NO_CALL)
     messages = [Message("user", value["query"]), Message("assistant", tool_calls=calls)]
     if system := text_of(value.get("system"), "system"):
         messages.insert(0, Message("system", system))

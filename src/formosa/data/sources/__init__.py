@@ -3,6 +3,7 @@
     config.py      SourceConfig: one entry of `sources:` in a recipe
     record.py      Record and OpenSource: what every kind of source gives
     local.py       files, folders and patterns of files
+    opened.py      bytes of a file, decompressed; other encodings than UTF-8 refused
     lines.py       JSON lines, plain or compressed
     array.py       one long JSON array, read piece by piece
     parquet.py     Parquet, with the keys that Arrow merged found and refused

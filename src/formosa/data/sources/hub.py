@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 CARD = "README.md"
 _FULL = re.compile(r"[0-9a-f]{40}")
 _SHORT = re.compile(r"[0-9a-f]{7,39}")
-_REPO = re.compile(r"[\w.-]+/[\w.-]+")
+_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_REVISION = re.compile(r"\w[\w./-]*")
 
 
 def open_hub(config: SourceConfig, say: Say | None = None) -> FileSource:
@@ -51,6 +52,8 @@ def open_hub(config: SourceConfig, say: Say | None = None) -> FileSource:
             f"{repo!r} is no data set on the hub, and none that is known by a short name.",
             f"write it as org/name, or as one of {', '.join(NAMED)}",
         )
+    if not _REVISION.fullmatch(config.revision) or ".." in config.revision:
+        raise DataError(f"{config.revision!r} is no revision.", "give a commit, a tag or a branch")
     with _explained(repo, config.revision):
         commit = _commit(repo, config.revision)
         sizes = _listing(repo, commit)
@@ -133,7 +136,8 @@ def _listing(repo: str, commit: str) -> dict[str, int]:
         from huggingface_hub.hf_api import RepoFile
 
         tree = _api().list_repo_tree(repo, recursive=True, revision=commit, repo_type="dataset")
-        found = {item.path: int(item.size) for item in tree if isinstance(item, RepoFile)}
+        files = (item for item in tree if isinstance(item, RepoFile))
+        found = {item.path: int(item.size) for item in files if _is_inside(item.path)}
     except _unreachable():
         snapshot = _cached(repo) / "snapshots" / commit
         if not snapshot.is_dir():
@@ -142,6 +146,11 @@ def _listing(repo: str, commit: str) -> dict[str, int]:
         return {path.relative_to(snapshot).as_posix(): path.stat().st_size for path in paths}
     write_json(kept, found)
     return found
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name stays in its folder. Git has no others; a server might."""
+    return not name.startswith("/") and ".." not in name.split("/")
 
 
 def _card(repo: str, commit: str, sizes: Mapping[str, int]) -> str:

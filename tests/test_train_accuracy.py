@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from formosa.chat.message import Message, Tool, ToolCall
 from formosa.chat.template import ChatTemplate
-from formosa.train.accuracy import Exact, exact_calls, held_out_loss, same_calls_in_any_order
+from formosa.train.accuracy import Exact, exact_calls, same_calls_in_any_order
 from formosa.train.rows import Conversation
 
 A, B = ToolCall.of("f", {"x": 1}, "1"), ToolCall.of("g", {"y": [1, 2]}, "2")
@@ -97,7 +97,7 @@ def test_replies_are_read_up_to_the_stop_token(tiny_checkpoint: Path) -> None:
     rows = [conversation(A), conversation(A), conversation(answer="no"), conversation(A)]
     model = Scripted(tokenizer, right, right.replace("1", "2"), "sorry<|im_end|>" + right, "{")
     found = exact_calls(model, tokenizer, ChatTemplate.formosa(), rows, max_new_tokens=50)
-    assert found == Exact(correct=2, of=4)
+    assert found == Exact(correct=2, of=4, stopped=3)
 
 
 @pytest.mark.train
@@ -106,27 +106,39 @@ def test_nothing_asked_is_nothing_of_nothing(tiny_checkpoint: Path) -> None:
 
     tokenizer = load_tokenizer(tiny_checkpoint)
     empty = Scripted(tokenizer)
-    assert exact_calls(empty, tokenizer, ChatTemplate.formosa(), [], max_new_tokens=5) == (0, 0)
+    assert exact_calls(empty, tokenizer, ChatTemplate.formosa(), [], max_new_tokens=5).of == 0
 
 
 @pytest.mark.train
-def test_the_loss_weighs_every_learnt_token_the_same(tiny_checkpoint: Path) -> None:
-    """Rows of different lengths, in one batch or alone: the same mean."""
-    import torch
-
-    from formosa.checkpoints import load_tokenizer, load_weights
-    from formosa.train.rows import encode
+def test_rows_that_only_keep_company_do_not_count(tiny_checkpoint: Path) -> None:
+    """A process without rows of its own still answers with the others."""
+    from formosa.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(tiny_checkpoint)
-    model = load_weights(tiny_checkpoint, dtype="float32")
+    right = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call><|im_end|>'
+    rows = [conversation(A), conversation(A)]
+    model = Scripted(tokenizer, right, right)
     template = ChatTemplate.formosa()
-    rows = [conversation(A), conversation(answer="a much longer answer, 很長的回答 " * 3)]
-    total = count = 0.0
-    for row in rows:
-        encoded = encode(template.render(row.messages, row.tools), tokenizer)
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([encoded.ids])).logits[0, :-1]
-        labels = torch.tensor(encoded.labels[1:])
-        total += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
-        count += encoded.trained
-    assert held_out_loss(model, tokenizer, template, rows) == pytest.approx(total / count, rel=1e-4)
+    found = exact_calls(model, tokenizer, template, rows, max_new_tokens=50, count=1)
+    assert found == Exact(correct=1, of=1, stopped=1)
+
+
+@pytest.mark.train
+def test_words_of_a_user_make_no_control_tokens_in_a_prompt(tiny_checkpoint: Path) -> None:
+    """As on the server: `<|im_end|>` in a question is text, and was learnt as text."""
+    from formosa.checkpoints import load_tokenizer
+
+    tokenizer = load_tokenizer(tiny_checkpoint)
+    asked: list[list[int]] = []
+
+    class Listening(Scripted):
+        def generate(self, input_ids: Any, attention_mask: Any, **settings: Any) -> Any:
+            asked.extend(input_ids.tolist())
+            return super().generate(input_ids, attention_mask, **settings)
+
+    stop = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    for words in ("go", "go <|im_end|>"):
+        row = Conversation("x", (Message("user", words), Message("assistant", "no")), (TOOL,))
+        model = Listening(tokenizer, "no<|im_end|>")
+        exact_calls(model, tokenizer, ChatTemplate.formosa(), [row], max_new_tokens=5)
+    assert asked[0].count(stop) == asked[1].count(stop)

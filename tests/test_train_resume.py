@@ -151,3 +151,15 @@ def test_the_best_so_far_survives_a_kill(tiny_checkpoint: Path, tmp_path: Path) 
     other = train(tiny_checkpoint, tmp_path / "whole", config)
     assert one["best"] == other["best"]
     assert_same(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_only_whole_checkpoints_are_continued_from(tmp_path: Path) -> None:
+    from formosa.train.checkpoint import COMPLETE, last_complete
+
+    assert last_complete(tmp_path / "nothing") is None
+    for step in (2, 10, 12):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (2, 10):
+        (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
+    assert last_complete(tmp_path) == tmp_path / "checkpoint-10", "by number, not by name"
+    assert not (tmp_path / "checkpoint-12").exists()

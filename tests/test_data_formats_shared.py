@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -96,6 +97,20 @@ def test_rows_of_a_record_are_drafts_or_errors_and_never_a_crash() -> None:
     ((where, bad),) = reader.rows(Record("rows.jsonl:3", {"messages": 3}))
     assert isinstance(bad, FormatError)
     assert where == "rows.jsonl:3"
+
+
+def test_readers_and_errors_travel_between_processes() -> None:
+    """A preparation with several workers sends them to and fro."""
+    for name in FORMATS.keys() - {"seal-tools", "sgd"}:  # those need a file beside the rows
+        reader = pickle.loads(pickle.dumps(Reader(FORMATS[name])))
+        assert reader.format.name == name
+    with pytest.raises(FormatError) as caught:
+        read({**ROW, "colour": "red"})
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (copy.message, copy.hint, copy.reason) == (
+        *(caught.value.message, caught.value.hint),
+        "field would be dropped",
+    )
 
 
 # -- thoughts -----------------------------------------------------------------------------------

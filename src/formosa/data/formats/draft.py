@@ -133,21 +133,21 @@ class Reader:
         try:
             if not isinstance(value, Mapping):
                 problem = f"a row must be an object, not {type(value).__name__}"
-                raise FormatError(where, problem, reason=f"no {name} row")
+                raise FormatError.at(where, problem, reason=f"no {name} row")
             value = adapted(value, self.setting)
             scores = {key: value[key] for key in self.setting.scores if value.get(key) is not None}
             value = {key: item for key, item in value.items() if key not in scores}
             if not self.format.fits(value):
-                raise FormatError(where, f"not in the format {name}", reason=f"no {name} row")
+                raise FormatError.at(where, f"not in the format {name}", reason=f"no {name} row")
             if unknown := self.format.unknown(value, self.setting):
                 raise _dropped(unknown, where)
             draft = _whole(self.format.convert(value, self._given), scores)
             return draft if self.setting.reasoning else _without_thoughts(draft)
         except MessageError as error:
             reason = error.reason if isinstance(error, RowError) else f"no {name} row"
-            raise FormatError(where, error.message, reason=reason) from error
+            raise FormatError.at(where, error.message, reason=reason) from error
         except RecursionError as error:
-            raise FormatError(where, "nested too deeply", reason=f"no {name} row") from error
+            raise FormatError.at(where, "nested too deeply", reason=f"no {name} row") from error
 
     def rows(self, record: Record) -> Iterator[tuple[str, Draft | DataError]]:
         """Every row of a record with where it is: the draft, or what is wrong."""
@@ -200,7 +200,7 @@ def without(value: Row, ignore: Iterable[str]) -> Row:
 
 def _dropped(names: list[str], where: str) -> FormatError:
     listed = ", ".join(names)
-    return FormatError(
+    return FormatError.at(
         where,
         f"{'fields' if len(names) > 1 else 'the field'} {listed} would be dropped",
         reason=DROPPED,

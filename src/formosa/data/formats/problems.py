@@ -31,6 +31,11 @@ class RowError(MessageError):
 class FormatError(DataError):
     """A row that a format can't read; `reason` is the short name it is counted under."""
 
-    def __init__(self, where: str, problem: str, *, reason: str, hint: str = "") -> None:
-        super().__init__(f"{where}: {problem}." if where else f"{problem}.", hint)
+    def __init__(self, message: str, hint: str = "", *, reason: str = "no row") -> None:
+        super().__init__(message, hint)  # so that it can travel between processes
         self.reason = reason
+
+    @classmethod
+    def at(cls, where: str, problem: str, *, reason: str, hint: str = "") -> FormatError:
+        """The error for what stands at `where` (`rows.jsonl:7`)."""
+        return cls(f"{where}: {problem}." if where else f"{problem}.", hint, reason=reason)

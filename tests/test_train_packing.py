@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from formosa.errors import ModelError
 from formosa.train.config import TrainConfig
-from formosa.train.packing import collate, groups, packs, sequences
+from formosa.train.packing import check_apart, collate, groups, packs, sequences
 from formosa.train.rows import IGNORED, EncodedRow
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=80)
@@ -293,3 +294,29 @@ def test_the_guard_is_needed(build: Callable[[str], Any], attention: str, leak: 
     first = len(ROWS[0].ids)
     torch.testing.assert_close(safe[0, :first], leaky[0, :first], rtol=0, atol=1e-5)
     assert float((safe - leaky)[0, first:].abs().max()) > 1e-2
+
+
+@pytest.mark.train
+@MODELS
+@ATTENTIONS
+def test_a_model_that_keeps_rows_apart_passes_the_check(
+    build: Callable[[str], Any], attention: str
+) -> None:
+    model = built(build, attention)
+    check_apart(model)
+    assert model.training
+
+
+@pytest.mark.train
+@MODELS
+@pytest.mark.parametrize("spoilt", [{"use_cache": True}, {"position_ids": None}])
+def test_a_model_that_lets_rows_read_each_other_is_refused_before_step_1(
+    build: Callable[[str], Any], spoilt: dict[str, Any]
+) -> None:
+    """As with another version of transformers, or a model with masks of its own."""
+    model = built(build, "eager")
+    forward = model.forward
+    model.forward = lambda **inputs: forward(**{**inputs, **spoilt})
+    with pytest.raises(ModelError, match="lets packed rows read each other, with eager") as error:
+        check_apart(model)
+    assert "packing: false" in error.value.hint

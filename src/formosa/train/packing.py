@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from formosa.errors import ModelError
 from formosa.train.config import TrainConfig
 from formosa.train.rows import IGNORED, EncodedRow
 
@@ -96,6 +97,41 @@ def collate(
         return _padded(rows, width or 0)
     lines = [[row for pack in sequences for row in pack]] if join else sequences
     return _packed(lines, width or 0)
+
+
+def check_apart(model: Any) -> None:
+    """Try on this very model whether packed rows are kept apart: two rows in a pack, and again
+    with another first row. What the second one comes to must be the same, nearly to the bit.
+
+    Which versions and kinds of attention keep rows apart is nothing to rely on; this takes two
+    calls of some tokens.
+
+    Args:
+        model: a causal language model, not yet wrapped or sharded.
+
+    Raises:
+        ModelError: the second row sees the first.
+    """
+    import torch
+
+    size = min(model.get_input_embeddings().weight.shape[0], 1000)
+    rows = [[(7 * i + start) % size for i in range(16)] for start in (1, 2, 3)]
+    was_training = model.training
+    model.eval()
+    found = []
+    with torch.no_grad():
+        for first in rows[:2]:
+            batch = collate([[EncodedRow(ids, ids) for ids in (first, rows[2])]], packed=True)
+            place = {name: batch[name].to(model.device) for name in ("input_ids", "position_ids")}
+            found.append(model(**place, use_cache=False).logits[0, 16:].float())
+    model.train(was_training)
+    one, other = found
+    if float((one - other).abs().max()) > 1e-3 * float(one.abs().max()):
+        raise ModelError(
+            f"{type(model).__name__} lets packed rows read each other, with "
+            f"{model.config._attn_implementation} attention.",
+            "set train.packing: false, or train.attention: sdpa",
+        )
 
 
 def _packed(lines: Sequence[Sequence[EncodedRow]], width: int) -> dict[str, Any]:

@@ -356,7 +356,7 @@ STAGES = (
     Stage(
         "train",
         "fine-tune",
-        1,
+        2,
         _config("train", "model", "data"),
         _train,
         remains=("train", "checkpoint"),

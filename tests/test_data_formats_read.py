@@ -10,6 +10,7 @@ import pytest
 
 from formosa.chat.message import Message, ToolCall
 from formosa.data.formats.draft import Draft, Reader, Setting
+from formosa.data.formats.hermes import take_tools
 from formosa.data.formats.problems import FormatError
 from formosa.data.formats.registry import FORMATS
 from formosa.errors import DataError
@@ -252,6 +253,31 @@ def test_the_call_s_arguments_stay_as_they_are_spelled() -> None:
     assert call.arguments == ARGUMENTS
 
 
+ONE_PARAGRAPH = (
+    "You are a function calling AI model. You are provided with function signatures within "
+    "<tools></tools> XML tags. Here are the available tools: <tools> {tools} </tools> Use the "
+    "following schema: {'title': 'FunctionCall'} Return a json object within <tool_call>"
+    "</tool_call> XML tags as follows:\n<tool_call>\n{'name': <name>}\n</tool_call>"
+)
+WITH_A_TITLE = (
+    "You are 小福.\n\n# Tools\n\nYou may call one or more functions to assist with the query.\n\n"
+    "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n{tools}\n"
+    "</tools>\n\nFor each function call, return a json object within <tool_call></tool_call> XML "
+    'tags:\n<tool_call>\n{"name": <name>}\n</tool_call>'
+)
+BARE = "<tools>{tools}</tools>"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"), [(ONE_PARAGRAPH, ""), (WITH_A_TITLE, "You are 小福."), (BARE, "")]
+)
+def test_the_well_known_ways_of_offering_tools_are_left_out(text: str, left: str) -> None:
+    """Those of Hermes 2 Pro, of Qwen and the barest one; the wordings here are shortened."""
+    rest, tools = take_tools(text.replace("{tools}", json.dumps(TOOL)), "messages[0]")
+    assert rest == left
+    assert [tool.name for tool in tools] == ["weather"]
+
+
 def test_words_of_a_system_message_around_the_tools_are_kept() -> None:
     row = hermes(json.dumps([TOOL]), CALL)
     row["conversations"][0]["value"] = (
@@ -475,6 +501,9 @@ def test_several_functions_and_a_system_text_without_any() -> None:
     two = json.dumps(TOOL, indent=4) + "\n\n" + json.dumps({**TOOL, "name": "news"}, indent=4)
     draft = read("glaive", glaive(CALL, two))
     assert [tool.name for tool in draft.tools] == ["weather", "news"]
+    older = "You are an helpful assistant who has access to the following functions, use them-\n"
+    first = {"system": older + json.dumps(TOOL), "chat": "USER: a"}
+    assert read("glaive", first).tools[0].name == "weather"
     plain = {"system": "SYSTEM: You have no functions.\n", "chat": "USER: a\n\n\nASSISTANT: b"}
     assert read("glaive", plain).messages[0] == Message("system", "You have no functions.")
 

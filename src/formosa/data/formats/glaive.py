@@ -23,8 +23,10 @@ from formosa.errors import MessageError
 
 CALL, END = "<functioncall>", "<|endoftext|>"
 _SPEAKER = re.compile(r"(?:\A|\n)[ \t]*(USER|ASSISTANT|FUNCTION RESPONSE):[ \t]*")
-_INTRODUCTION = re.compile(r"You are a helpful assistant with access to the following functions\."
-                           r" Use them if required\s*-?\s*", re.IGNORECASE)  # fmt: skip
+_INTRODUCTION = re.compile(
+    r"You are an? helpful assistant (?:with|who has) access to the following functions[^{\[\n]*",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(
     r"""\{\s*"name"\s*:\s*(?P<name>"(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*'(?P<arguments>.*)'\s*\}\Z""",
     re.DOTALL,

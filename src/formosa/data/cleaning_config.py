@@ -87,7 +87,7 @@ class QualityConfig(_Part):
         gt=0,
         le=1,
         description="Share of a text's lines that stood in it before; more: `repeated lines`. "
-        "Only lines of 6 letters or more count, and only from 8 of them on.",
+        "Only lines of 10 letters or 5 Han characters count, and only from 8 of them on.",
     )
     repeated_runs: float | None = Field(
         default=0.5,
@@ -108,8 +108,8 @@ class QualityConfig(_Part):
     )
     boilerplate: bool = Field(
         default=True,
-        description="Leave out replies that speak as an AI language model, or under the name of "
-        "another model: `boilerplate`.",
+        description="Leave out replies that speak as an AI language model, under the name of "
+        "another model, or, where no tools are offered, as an AI: `boilerplate`.",
     )
     refusals: bool = Field(
         default=True,

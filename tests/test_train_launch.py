@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from command_line import formosa
 from formosa.errors import UserError
 from formosa.files import read_json, read_jsonl
 from formosa.train.config import TrainConfig
@@ -283,6 +284,27 @@ def test_two_machines_train_together(place: Place, alone: Path) -> None:
     assert losses(place.here / "machines") == pytest.approx(losses(alone), rel=1e-5)
     assert said[0] == f"waiting for the first machine at {address}"
     assert not (place.here / "elsewhere" / "checkpoint").exists()
+
+
+def test_the_command_prepares_alone_trains_together_and_is_done(place: Place) -> None:
+    recipe = place.here / "life.yaml"
+    recipe.write_text(
+        f"name: life\nbase: {place.base}\n"
+        "data: {heldout: 1, synth: {rows: 8}}\n"
+        "train: {max_steps: 2, warmup_steps: 0, rows_per_step: 4, rows_at_once: 2,\n"
+        "  max_tokens: 8192, measure_rows: 0}\n",
+        encoding="utf-8",
+    )
+    options = ("train", "sft", recipe, "--runs", place.here / "runs", "--launch", "accelerate",
+               "--processes", 2, "--json")  # fmt: skip
+    done = formosa(*options)
+    assert done.code == 0, done.err
+    assert done.json["steps"] == 2
+    assert "2 processes, each on a processor (gloo)" in done.err
+    assert (place.here / "runs" / "life" / "checkpoint" / "model.safetensors").exists()
+    again = formosa(*options)
+    assert again.code == 0
+    assert "▶ train" not in again.err
 
 
 def test_a_first_machine_that_never_begins_is_a_sentence() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -283,11 +284,10 @@ def test_a_loss_that_is_no_number_stops_the_training(
 
 def test_curves_go_to_tensorboard_too(tiny_checkpoint: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
+    module = import_module("tensorboard.backend.event_processing.event_accumulator")
     config = changed(report_to=["tensorboard"], max_steps=4)
     train(tiny_checkpoint, tmp_path, config, rows=16)
-    drawn = EventAccumulator(str(tmp_path / "train" / "tensorboard"))
+    drawn = module.EventAccumulator(str(tmp_path / "train" / "tensorboard"))
     drawn.Reload()
     found = {event.step: event.value for event in drawn.Scalars("train/loss")}
     assert found == pytest.approx(losses(tmp_path))

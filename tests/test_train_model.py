@@ -116,7 +116,7 @@ def test_flash_attention_is_used_where_it_is(monkeypatch: pytest.MonkeyPatch) ->
     assert attention_of(auto) == "sdpa"
     with pytest.raises(UserError, match="the package flash_attn, which is not installed"):
         attention_of(wish)
-    monkeypatch.setattr(module, "find_spec", lambda name: name == "flash_attn")
+    monkeypatch.setattr(module, "find_spec", lambda name: name if name == "flash_attn" else None)
     assert attention_of(auto) == attention_of(wish) == "flash_attention_2"
     assert attention_of(TrainConfig(precision="float32")) == "sdpa"
 

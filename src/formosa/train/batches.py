@@ -119,7 +119,7 @@ def loader(groups: Groups, order: Order, *, pinned: bool = False) -> Any:
     # training throws what it threw in a whole one.
     return DataLoader(
         groups,  # type: ignore[arg-type]  # a sequence with holes
-        batch_sampler=order,  # type: ignore[arg-type]
+        batch_sampler=order,
         collate_fn=groups.batch,
         generator=torch.Generator().manual_seed(0),
         pin_memory=pinned,

@@ -138,14 +138,19 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         by = self._config.best
         if by == "none":
             return
-        value = found["loss"]
+        loss = value = found["loss"]
         if by == "exact_call":
             value = found["exact_call"]["correct"] / max(1, found["exact_call"]["of"])
+        record = {"type": "best", "step": step, "by": by, "value": value, "loss": loss}
         before = self._log.of("best")
-        better = (lambda a, b: a < b) if by == "loss" else (lambda a, b: a > b)
-        if not before or better(value, before[-1]["value"]):
+        if not before or _merit(record) > _merit(before[-1]):
             write_trained(self.trainer, self._shared, self._best)
-            self._append({"type": "best", "step": step, "by": by, "value": value})
+            self._append(record)
+
+
+def _merit(best: Record) -> tuple[float, float]:
+    """Larger is better; among as many exact calls the smaller loss decides."""
+    return (best["value"] if best["by"] == "exact_call" else 0.0, -best["loss"])
 
 
 def _words(found: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@
      "tokens_per_second", "peak_memory_gb"}
     {"type": "spike", "step", "loss", "usual"}                      a loss far above those before it
     {"type": "measured", "step", "loss", "exact_call": {…}}         on held-out rows
-    {"type": "best", "step", "by", "value"}                         the best measured so far
+    {"type": "best", "step", "by", "value", "loss"}                 the best measured so far
 
 `loss` is the mean cross entropy of a learnt token in natural logarithms, `seconds` the time spent
 so far over all attempts. Only the first process writes.

@@ -97,7 +97,11 @@ def sum_of_losses(
 
 def _plain(head: Any) -> bool:
     """Whether a head is its weight alone: no adapter, and not in shards that only a call joins."""
-    return type(head) is torch.nn.Linear and head.bias is None and head.weight.numel() > 0
+    return type(head) is torch.nn.Linear and getattr(head, "bias", None) is None and _whole(head)
+
+
+def _whole(head: Any) -> bool:
+    return bool(head.weight.numel() > 0)
 
 
 class _Chunks(torch.autograd.Function):

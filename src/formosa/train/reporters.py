@@ -66,8 +66,9 @@ class Reporters:
         self._ends.append(writer.close)
 
     def _trackio(self, name: str) -> None:
-        import trackio
+        from importlib import import_module
 
+        trackio: Any = import_module("trackio")  # not installed where types are checked
         trackio.init(project="formosa", name=name, resume="allow")
         self._reports.append(lambda step, values: trackio.log(values, step=step))
         self._ends.append(trackio.finish)

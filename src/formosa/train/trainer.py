@@ -104,18 +104,21 @@ class RowTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types
 
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW; with float32 masters where weights are bfloat16."""
+        self.optimizer: Any
         if self.optimizer is None:
             groups = decay_groups(model or self.model, self._config.weight_decay)
             wishes = {"lr": self._config.learning_rate, "betas": self._config.betas}
             parameters = [p for group in groups for p in group["params"]]
             if any(p.dtype != torch.float32 for p in parameters):
-                self.optimizer = self.masters = MasterAdamW(groups, **wishes)  # type: ignore[arg-type]
+                self.masters = MasterAdamW(groups, **wishes)  # type: ignore[arg-type]
+                self.optimizer = self.masters
             else:
                 self.optimizer = torch.optim.AdamW(groups, fused=True, **wishes)  # type: ignore[arg-type]
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Our schedule, as torch's object, whose state goes into checkpoints."""
+        self.lr_scheduler: Any
         if self.lr_scheduler is None:
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
                 self.optimizer if optimizer is None else optimizer,
@@ -130,12 +133,13 @@ class RowTrainer(Trainer):  # type: ignore[misc]  # transformers ships no types
         Raises:
             UserError: it isn't finite. No weight has been touched.
         """
+        norm: Any
         if self.masters is not None:
             norm = torch.nn.utils.clip_grad_norm_(
                 list(self.masters.trained), self.args.max_grad_norm
             )
         else:
-            norm = super()._clip_grad_norm(model)
+            norm = super()._clip_grad_norm(model)  # None of DeepSpeed's
         if norm is not None and not math.isfinite(float(norm)):
             raise not_finite(self.state.global_step + 1)
         return norm

@@ -106,21 +106,22 @@ def trained_parameters(shape: Shape, config: TrainConfig) -> int:
 
 
 def activation_bytes(
-    shape: Shape, config: TrainConfig, *, autocast: bool = False
+    shape: Shape, config: TrainConfig, *, shared: bool = False
 ) -> tuple[float, float]:
     """(bytes a token keeps in every block, bytes of one block while it is computed).
 
     Counted with bfloat16 weights and sdpa: 16 bytes for each number of the hidden size (two norms
-    in float32), 8 of the feed-forward's, 4 of queries and of keys and values.
+    in float32), 8 of the feed-forward's, 4 of queries and of keys and values. `shared`: several
+    processes, where what is trained is float32 and computed in bfloat16 by autocast.
     """
     hidden, query = shape.hidden, shape.heads * shape.head_dim
     key = shape.kv_heads * shape.head_dim
     each = {"h": 16.0, "i": 8.0, "q": 4.0, "k": 4.0}
     if shape.gemma:  # norms around both halves, and of queries and keys
         each |= {"h": 36.0, "q": 12.0, "k": 12.0}
-    if autocast:  # float32 between the matrices
+    if shared and config.method == "full":  # float32 between the matrices
         each["h"] += 10
-    if config.method != "full":  # adapters see their inputs in float32
+    elif shared:  # float32 adapters see their inputs in float32
         each["h"] += 12
         each["i"] += 2
         each["q"] += 4
@@ -179,7 +180,8 @@ def memory(shape: Shape, config: TrainConfig, setup: Setup, strategy: Strategy) 
         if strategy != "deepspeed-2":
             weights = gradients = 0.0
     tokens = config.max_tokens * config.rows_at_once
-    kept, once = activation_bytes(shape, config, autocast=strategy == "ddp" and half)
+    autocast = half and (strategy == "ddp" or (strategy != "single" and config.method != "full"))
+    kept, once = activation_bytes(shape, config, shared=autocast)
     activations = tokens * (shape.layers * kept + once)
     activations += tokens * 12 * shape.hidden  # embeddings and the last norm
     scores = min(config.head_tokens, tokens) * shape.vocabulary * 10

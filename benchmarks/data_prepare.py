@@ -12,7 +12,8 @@ default is done, the comparison with the questions of mini-zh-tw and (where thei
 cache) of four BFCL tasks included.
 
 The first table has a process for each size: rows per second of wall time and of CPU time, peak
-memory of the process, and what the disk held between the passes. The second says what each stage
+memory (of the process, and with workers that of the largest of them times their number), and what
+the disk held between the passes. The second says what each stage
 costs alone, on rows that are in memory.
 
 With --peer-python, the Python of an environment with Hugging Face's `datasets` reads the same files
@@ -163,7 +164,7 @@ def peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
-def measure(folder: Path) -> dict[str, Any]:
+def measure(folder: Path, workers: int) -> dict[str, Any]:
     """In a process of its own: prepare the files of a folder."""
     from formosa.data.prepare import prepare
     from formosa.data.spool import FOLDER
@@ -180,16 +181,18 @@ def measure(folder: Path) -> dict[str, Any]:
             disk = sum(path.stat().st_size for path in (out / FOLDER).rglob("*") if path.is_file())
 
     started, cpu = time.perf_counter(), time.process_time()
-    report = prepare(config, out, benchmarks=texts, progress=progress)
+    report = prepare(config, out, benchmarks=texts, workers=workers, progress=progress)
     rows = sum(source.rows_in for source in report.sources)
     wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)  # they have ended and were waited for
+    cpu += children.ru_utime + children.ru_stime
     return {
         "rows": rows,
         "used": sum(report.rows.values()),
         "rows/s": rows / wall,
         "rows/CPU-s": rows / cpu,
         "seconds": wall,
-        "peak GB": peak_gb(),
+        "peak GB": peak_gb() + (workers > 1) * workers * children.ru_maxrss * 1024 / 1e9,
         "disk GB": disk / 1e9,
         "refused": report.dropped,
     }
@@ -306,22 +309,25 @@ def main() -> None:
     arguments.add_argument("--rows", type=int, nargs="+", default=[10_000])
     arguments.add_argument("--stages", type=int, default=10_000, help="rows of the second table")
     arguments.add_argument("--peer-python", type=Path, help="a Python that has `datasets`")
+    arguments.add_argument("--workers", type=int, nargs="+", default=[1], help="a line for each")
     arguments.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = arguments.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure)))
+        print(json.dumps(measure(options.measure, options.workers[0])))
         return
     refused: dict[str, int] = {}
     print(f"{'data prepare':<24}" + "".join(f"{head:>12}" for head in HEADS))
     for count in options.rows:
         with tempfile.TemporaryDirectory() as name:
             paths = write_sources(Path(name), count)
-            result = asked([sys.executable, __file__, "--measure", name])
-            refused = result["refused"]
-            print(line("formosa", result), flush=True)
+            for workers in options.workers:
+                command = [sys.executable, __file__, "--measure", name, "--workers", str(workers)]
+                result = asked(command)
+                refused = result["refused"]
+                print(line(f"formosa, {workers} workers", result), flush=True)
             if options.peer_python:
-                command = [options.peer_python, "-c", PEER, f"{name}/peer", *map(str, paths)]
-                print(line("datasets (less work)", asked(command)), flush=True)
+                peer = [str(options.peer_python), "-c", PEER, f"{name}/peer", *map(str, paths)]
+                print(line("datasets (less work)", asked(peer)), flush=True)
     reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in refused.items())
     print(f"\nrefused of the last: {reasons}")
     if options.stages:

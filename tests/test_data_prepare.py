@@ -198,7 +198,7 @@ BAD: dict[str, tuple[Any, str]] = {
         row(messages=[{"role": "user", "content": "?"},
                       {"role": "tool", "content": "3", "tool_call_id": "c9"},
                       {"role": "assistant", "content": "3"}]),
-        "no messages row",
+        "result without call",
     ),
     "no schema": (
         row(tools=[{**FUNCTION, "parameters": {"properties": {"city": {"type": 3}}}}]),

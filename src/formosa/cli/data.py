@@ -17,6 +17,7 @@ from formosa.cli.output import Output, command_output
 from formosa.data.config import load_data_config
 from formosa.data.prepare import prepare as prepare_rows
 from formosa.data.report import Report
+from formosa.data.workers import usual_processes
 
 BAR = 40  # characters of the longest bar of a histogram
 
@@ -39,8 +40,14 @@ def data() -> None:
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder."
 )
 @click.option("--skip-bad", is_flag=True, help="Leave out and count bad rows of sources.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes that judge rows of large sources; as many as cores, up to 4, if not given. "
+    "The bytes are the same.",
+)
 @command_output
-def prepare(output: Output, recipe: Path, out: Path, skip_bad: bool) -> None:
+def prepare(output: Output, recipe: Path, out: Path, skip_bad: bool, workers: int | None) -> None:
     """Write train.jsonl, heldout.jsonl, rejects.jsonl and report.json, as the `data:` part of
     RECIPE says.
 
@@ -64,6 +71,7 @@ def prepare(output: Output, recipe: Path, out: Path, skip_bad: bool) -> None:
             root=recipe.parent,
             skip_bad=skip_bad,
             benchmarks=benchmarks,
+            workers=workers or usual_processes(),
             say=output.say,
             progress=lambda done, total, what: bar.update(
                 task, completed=done, total=total, description=f"rows {what}"

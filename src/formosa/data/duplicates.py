@@ -40,12 +40,16 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from formosa.chat.message import Message
 from formosa.data.cleaning_config import DuplicateConfig
-from formosa.data.near_duplicates import NearDuplicates
+from formosa.data.near_duplicates import NearDuplicates, sign
 from formosa.data.rows import Row
 from formosa.errors import MessageError
+
+if TYPE_CHECKING:
+    from formosa.data.minhash import Hashes
 
 VERSION = "1"
 """Counts up when other rows would be found."""
@@ -72,6 +76,40 @@ def compared_text(row: Row) -> str:
     return _normal("\n".join(said))
 
 
+class Fingerprint(NamedTuple):
+    """What `Duplicates` wants to know of a row. Pure, so that another process can make it.
+
+    Attributes:
+        digest: equal for duplicates; empty where they don't count.
+        text: see `compared_text`; None where the row takes no part in the search for near ones.
+        kind: rows of another kind are never near duplicates.
+        signature: of the text, if it was made already.
+    """
+
+    digest: bytes
+    text: str | None = None
+    kind: int = 0
+    signature: Hashes | None = None
+
+
+def fingerprint(
+    row: Row, config: DuplicateConfig, *, near: bool = True, signed: bool = False
+) -> Fingerprint:
+    """The fingerprint of a row.
+
+    Args:
+        row: as it will be trained on.
+        config: what counts as the same.
+        near: whether it takes part in the search for near duplicates.
+        signed: whether to make the signature now; needs numpy.
+    """
+    digest = _digest(row) if config.exact else b""
+    if not near or config.near is None:
+        return Fingerprint(digest)
+    text = compared_text(row)
+    return Fingerprint(digest, text, _kind(row), sign(text) if signed else None)
+
+
 class Duplicates:
     """Which rows say the same, found in two passes.
 
@@ -81,6 +119,7 @@ class Duplicates:
     """
 
     def __init__(self, folder: Path, config: DuplicateConfig) -> None:
+        self._config = config
         self._path = folder / "duplicates.digests"
         self._path.unlink(missing_ok=True)
         self._digests: bytearray | None = bytearray() if config.exact else None
@@ -99,12 +138,16 @@ class Duplicates:
         Raises:
             UserError: numpy is needed for that, and not installed.
         """
+        self.take(number, fingerprint(row, self._config, near=near))
+
+    def take(self, number: int, found: Fingerprint) -> None:
+        """Take a row in by its fingerprint; see `add`."""
         if self._digests is not None:
-            self._digests += _digest(row) + number.to_bytes(_NUMBER, "big")
+            self._digests += found.digest + number.to_bytes(_NUMBER, "big")
             if len(self._digests) >= _BLOCK:
                 self._flush()
-        if near and self._near:
-            self._near.add(number, compared_text(row), _kind(row))
+        if found.text is not None and self._near:
+            self._near.add(number, found.text, found.kind, found.signature)
 
     def resolve(self, text_of: Callable[[int], str]) -> Iterator[tuple[int, str, int]]:
         """Every row that goes: (number, EXACT or NEAR, number of the row that stays), by number.

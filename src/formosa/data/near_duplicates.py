@@ -56,15 +56,15 @@ class NearDuplicates:
         for path in self._files:
             path.unlink(missing_ok=True)
 
-    def add(self, number: int, text: str, kind: int = 0) -> None:
-        """Take a text in.
+    def add(self, number: int, text: str, kind: int = 0, signature: Hashes | None = None) -> None:
+        """Take a text in; `signature` is that of the text, where somebody has made it already.
 
         Raises:
             UserError: there are many, and numpy is not installed.
         """
         self._numbers.append(number)
         if self._few is None:
-            self._sign(text, kind)
+            self._sign(text, kind, signature)
             return
         self._few.append((text, kind))
         self._characters += len(text)
@@ -73,8 +73,8 @@ class NearDuplicates:
             for text, kind in few:
                 self._sign(text, kind)
 
-    def _sign(self, text: str, kind: int) -> None:
-        self._block.append(minhash.signature(minhash.shingles(text)))
+    def _sign(self, text: str, kind: int, signature: Hashes | None = None) -> None:
+        self._block.append(sign(text) if signature is None else signature)
         self._kinds.append(kind)
         if len(self._block) == _BLOCK:
             self._flush()
@@ -131,6 +131,11 @@ class NearDuplicates:
             with path.open("ab") as file:
                 file.write(column.tobytes())
         self._block, self._kinds = [], array("Q")
+
+
+def sign(text: str) -> Hashes:
+    """The signature of a text."""
+    return minhash.signature(minhash.shingles(text))
 
 
 class _Texts:

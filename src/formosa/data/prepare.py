@@ -26,16 +26,17 @@ from pathlib import Path
 from formosa.data import cleaning, duplicates
 from formosa.data.account import account
 from formosa.data.config import DataConfig
-from formosa.data.decontaminate import Benchmark, BenchmarkIndex
+from formosa.data.decontaminate import Benchmark
 from formosa.data.duplicates import Duplicates
-from formosa.data.reading import Checks, read_source
+from formosa.data.judging import Checks, Kept
+from formosa.data.reading import read_source
 from formosa.data.rejects import FILE as REJECTS
 from formosa.data.rejects import RejectPile
 from formosa.data.report import Report, Share, SourceReport
-from formosa.data.rows import Row
 from formosa.data.selection import Selection, heldout_parts, shuffled
 from formosa.data.spool import Spool, working_folder
 from formosa.data.synth.generate import SOURCE, generate
+from formosa.data.workers import Workers
 from formosa.data.writing import Ids, Written, write_split
 from formosa.errors import DataError
 from formosa.files import explain_os_error, write_json
@@ -54,6 +55,7 @@ def prepare(
     root: Path | None = None,
     skip_bad: bool = False,
     benchmarks: Sequence[Benchmark] = (),
+    workers: int = 1,
     say: Say | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -66,6 +68,8 @@ def prepare(
         skip_bad: leave out and count bad rows of sources (also on if the config says so).
         benchmarks: what must not be trained on (`config.decontaminate.benchmarks` are names;
             `formosa.run.benchmarks` has their texts).
+        workers: processes that judge rows of large sources; the bytes are the same for any number.
+            With more than one, a script that calls this needs `if __name__ == "__main__":`.
         say: gets remarks for people.
         progress: gets (rows done, rows in all, what is done) while rows are `generated`, and
             again while they are `written`.
@@ -78,12 +82,16 @@ def prepare(
     with working_folder(folder) as work:
         pile_path = work / REJECTS
         try:
-            with pile_path.open("wb") as file, Spool(work) as spool:
+            with (
+                pile_path.open("wb") as file,
+                Spool(work) as spool,
+                Workers(config, benchmarks, workers) as judges,
+            ):
                 job = _Job(config, work, spool, RejectPile(file, config.rejects))
                 job.benchmarks = tuple(benchmarks)
                 job.say = say or job.say
                 job.progress = progress or job.progress
-                job.read(root or Path(), skip_bad or config.skip_bad)
+                job.read(root or Path(), judges, skip_bad or config.skip_bad)
                 report = job.finish()
         except OSError as error:  # the pile and the indices; others explain their own
             raise explain_os_error(error, work) from error
@@ -110,10 +118,9 @@ class _Job:
     def names(self) -> list[str]:
         return [item.source for item in self.config.sources] + [SOURCE]
 
-    def read(self, root: Path, skip_bad: bool) -> None:
+    def read(self, root: Path, workers: Workers, skip_bad: bool) -> None:
         """The first pass."""
         config = self.config
-        index = BenchmarkIndex(self.benchmarks, config.decontaminate) if self.benchmarks else None
         self.duplicates = Duplicates(self.work, config.duplicates)
         for number, source in enumerate(config.sources):
             self.reports.append(
@@ -121,7 +128,7 @@ class _Job:
                     source,
                     config,
                     root=root,
-                    benchmarks=index,
+                    workers=workers,
                     pile=self.pile,
                     keep=partial(self._keep, source=number),
                     skip_bad=skip_bad,
@@ -129,7 +136,7 @@ class _Job:
                 )
             )
         self._share_heldout()
-        self._generate(index)
+        self._generate(Checks(config, "keep", workers.index))
 
     def finish(self) -> Report:
         """The second pass."""
@@ -162,10 +169,9 @@ class _Job:
             raise self._nothing_left()
         return self._write(shuffled(train, config.seed), sorted(chosen.heldout), shares)
 
-    def _keep(self, row: Row, where: str, *, source: int) -> int:
-        number = self.spool.add(row, source, where)
-        self.duplicates.add(number, row)
-        return number
+    def _keep(self, row: Kept, where: str, *, source: int) -> None:
+        number = self.spool.append(row.entry, source, where)
+        self.duplicates.take(number, row.fingerprint)
 
     def _compared(self, number: int) -> str:
         return duplicates.compared_text(self.spool.row(number))
@@ -190,7 +196,7 @@ class _Job:
                 f"{held:,} rows are held out, not {config.heldout:,}: at most half of a source is"
             )
 
-    def _generate(self, index: BenchmarkIndex | None) -> None:
+    def _generate(self, checks: Checks) -> None:
         """Rows of our own. They come after the sources', since only then it is known how many of
         them are held out; and these are not searched for duplicates: they stay as they are."""
         config = self.config
@@ -198,7 +204,6 @@ class _Job:
         self.reports.append(report)
         if not config.synth.rows:
             return
-        checks = Checks(config, "keep", index)
         source = len(config.sources)
         heldout = self.parts.get(SOURCE, 0)
         seen: set[str] = set()

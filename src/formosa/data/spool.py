@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from formosa.chat.message import json_text
 from formosa.data.rows import Row
@@ -49,6 +49,30 @@ class Names:
             found = self._numbers[name] = len(self.names)
             self.names.append(name)
         return found
+
+
+class Entry(NamedTuple):
+    """A row as it is spooled: its JSON, and what goes into the columns."""
+
+    line: bytes
+    kind: str
+    language: str
+    characters: int
+    purity: float
+    question: int
+    identity: int
+
+    @classmethod
+    def of(cls, row: Row) -> Entry:
+        return cls(
+            json_text(row.to_json()).encode("utf-8"),
+            row.kind or "other",
+            row.language,
+            row.characters,
+            row.scores.get("purity", math.nan),
+            question_hash(row),
+            hash64(row.id),
+        )
 
 
 class Spool:
@@ -79,26 +103,30 @@ class Spool:
         return len(self._ends)
 
     def add(self, row: Row, source: int, where: str) -> int:
+        """Append a row; its number. See `append`."""
+        return self.append(Entry.of(row), source, where)
+
+    def append(self, entry: Entry, source: int, where: str) -> int:
         """Append a row; its number.
 
         Raises:
             UserError: the disk is full.
         """
-        line = json_text(row.to_json()).encode("utf-8") + PLACE + where.encode("utf-8", "replace")
+        record = entry.line + PLACE + where.encode("utf-8", "replace")
         try:
-            self._file.write(line)
+            self._file.write(record)
         except OSError as error:
             raise explain_os_error(error, self._path) from error
         self._reading = False
-        self._end += len(line)
+        self._end += len(record)
         self._ends.append(self._end)
         self.source.append(source)
-        self.kind.append(self.kinds.number(row.kind or "other"))
-        self.language.append(self.languages.number(row.language))
-        self.characters.append(row.characters)
-        self.purity.append(row.scores.get("purity", math.nan))
-        self.question.append(question_hash(row))
-        self.identity.append(hash64(row.id))
+        self.kind.append(self.kinds.number(entry.kind))
+        self.language.append(self.languages.number(entry.language))
+        self.characters.append(entry.characters)
+        self.purity.append(entry.purity)
+        self.question.append(entry.question)
+        self.identity.append(entry.identity)
         return len(self._ends) - 1
 
     def line(self, number: int) -> bytes:

@@ -136,6 +136,7 @@ def _model(run: Run) -> list[Path]:
 
 def _data(run: Run) -> list[Path]:
     from formosa.data.prepare import prepare
+    from formosa.data.workers import usual_processes
     from formosa.run.benchmarks import benchmark_names, load_benchmarks
 
     folder = run.folder / "data"
@@ -145,6 +146,7 @@ def _data(run: Run) -> list[Path]:
         folder,
         root=run.recipe_folder,
         benchmarks=load_benchmarks(names, say=run.report.say),
+        workers=usual_processes(),
         say=run.report.say,
         progress=run.report.progress,
     )

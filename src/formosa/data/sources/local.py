@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,8 +54,8 @@ class FileSource:
         self._about = about or {}
         self._dropped: Counter[str] = Counter()
 
-    def records(self) -> Iterator[Record]:
-        """Every record of every file, streamed.
+    def records(self) -> Generator[Record, None, None]:
+        """Every record of every file, streamed. Closing it closes the file.
 
         Raises:
             DataError: a file can't be read at all, or not further.

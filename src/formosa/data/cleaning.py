@@ -149,10 +149,13 @@ def _converted(
     """The row in Traditional characters, its calls as literal as before."""
     whole: Script | None = "simplified" if script == "simplified" else None
 
-    def taiwan(text: str) -> str:
+    def taiwan(text: str, counts: Counter[str] = counts) -> str:
         made = to_taiwan(text, converter=config.converter, script=whole)
         counts["script"] += made.changes
         return _words(made.text, counts) if config.vocabulary != "never" else made.text
+
+    def alone(value: str) -> str:
+        return taiwan(value, Counter())  # it was counted where it stands
 
     def result(text: str) -> str:
         try:
@@ -178,17 +181,14 @@ def _converted(
                 tool_calls=calls,
             )
         )
-    for place, value in _copied(row.messages):
-        after = taiwan(value)
-        if after in messages[place].content:
-            continue
-        around = row.messages[place].content.split(value)
-        content = after.join(map(taiwan, around))
-        if row.messages[place].role == "tool":
-            return _lost(value, place)
-        messages[place] = replace(messages[place], content=content)
-    for place, value in _copied(row.messages):
-        if taiwan(value) not in messages[place].content:
+    copied = [(place, value, alone(value)) for place, value in _copied(row.messages)]
+    for place, value, after in copied:
+        before = row.messages[place]
+        if after not in messages[place].content and before.role != "tool":
+            content = after.join(map(alone, before.content.split(value)))
+            messages[place] = replace(messages[place], content=content)
+    for place, value, after in copied:  # what was put right for one may be wrong for another
+        if after not in messages[place].content:
             return _lost(value, place)
     tools = tuple(
         Tool(
@@ -239,11 +239,9 @@ def _around(text: str, values: Sequence[str], change: Callable[[str], str]) -> s
 
 
 def _values(message: Message) -> Iterable[str]:
-    """The strings with Han characters in the arguments of a message's calls."""
+    """The strings in the arguments of a message's calls."""
     for call in message.tool_calls:
-        for value in strings(call.values()):
-            if _HAN.search(value):
-                yield value
+        yield from strings(call.values())
 
 
 def _copied(messages: Sequence[Message]) -> list[tuple[int, str]]:
@@ -252,6 +250,7 @@ def _copied(messages: Sequence[Message]) -> list[tuple[int, str]]:
         (place, value)
         for i, message in enumerate(messages)
         for value in dict.fromkeys(_values(message))
+        if _HAN.search(value)  # nothing else is converted
         for place in range(i)
         if value in messages[place].content
     ]

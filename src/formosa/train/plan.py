@@ -67,7 +67,8 @@ CPU_CORE = Device("cpu core", 0, 0.2, 0.4, 1.0, gpu=False)
 SMALL = 5e8  # below so many weights a GPU waits for launches: half the share is assumed
 OVERHEAD_GPU = 1.5  # GiB: CUDA context, NCCL, workspaces
 OVERHEAD_CPU = 0.6  # GiB: Python, torch, transformers
-FRAGMENTATION = 0.06  # of the rest
+FRAGMENTATION = 0.06  # of all parts: what allocators keep beside what is in use
+TEMPORARY = 0.15  # of the activations: those of a block that are not kept
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def memory(shape: Shape, config: TrainConfig, setup: Setup, strategy: Strategy) 
     scores = min(config.head_tokens, tokens) * shape.vocabulary * 10
     parts = weights + extra + gradients + optimizer + activations + scores
     fixed = OVERHEAD_GPU if setup.device.gpu else OVERHEAD_CPU
-    overhead = fixed * GIB + FRAGMENTATION * parts
+    overhead = fixed * GIB + FRAGMENTATION * parts + TEMPORARY * activations
     return Memory(weights + extra, gradients, optimizer, activations, scores, overhead)
 
 

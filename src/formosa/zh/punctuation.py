@@ -32,9 +32,10 @@ _MARKS = re.compile(rf"(?<={_SIDE})(?:[,:;]|[?!]{{1,6}}){_ON}")
 _STOP = re.compile(rf"(?<=[{HAN}]{{4}})\.{_ON}|(?<=[」』）》〉])\.{_ON}")
 _DOTS = re.compile(rf"(?<={_SIDE})\.{{3,6}}(?!\.)")
 _BRACKETS = re.compile(rf"(?<=[{HAN}」』》])\((?=[^()\n]*[{HAN}])([^()\n]{{1,200}})\)")
-_DOUBLE = re.compile(r"“([^“”\n]{1,400})”")
-_SINGLE = re.compile(r"‘([^‘’\n]{1,400})’")
+_QUOTE = re.compile(r"[“”‘’\n]")
+_LONGEST = 400  # characters between quotation marks
 _CHINESE = re.compile(rf"[{HAN}，。？！：；、「」『』（）《》]")
+_SPOKEN = re.compile(rf"[{HAN}，。？！：；、（）《》]")  # what makes a quotation Chinese
 _NO_PROSE = re.compile(r'^(?:[^\n]*"[^"\n]*"[ \t]*:|[ \t]*\|)[^\n]*$', re.MULTILINE)
 _ANY_MARK = re.compile(r"[,.?!:;()“”‘’]")
 
@@ -50,7 +51,7 @@ def to_full_width(text: str, *, keep: Iterable[str] = ()) -> Conversion:
     if not _ANY_MARK.search(text) or not _CHINESE.search(text) or _HIDDEN in text:
         return Conversion(text, 0)
     shown, hidden = _hide(text, keep)
-    changes = 0
+    shown, changes = _quotes(shown)
     for pattern, change in _RULES:
         shown, count = _change(pattern, change, shown)
         changes += count
@@ -102,15 +103,27 @@ def _change(
     return pattern.sub(counted, text), count
 
 
-def _quotes(marks: str) -> Callable[[re.Match[str]], str]:
-    def change(match: re.Match[str]) -> str:
-        beside = match.string[max(0, match.start() - 1) : match.start()]
-        beside += match.string[match.end() : match.end() + 1]
-        if _CHINESE.search(match.group(1)) or _CHINESE.search(beside):
-            return f"{marks[0]}{match.group(1)}{marks[1]}"
-        return match.group()
-
-    return change
+def _quotes(text: str) -> tuple[str, int]:
+    """“ ” and ‘ ’ in Chinese as 「」 and 『』, pair by pair, and how many pairs that were."""
+    made = list(text)
+    open_: list[int] = []
+    count = 0
+    for match in _QUOTE.finditer(text):
+        mark, stop = match.group(), match.start()
+        if mark in "“‘":
+            open_.append(stop)
+        elif mark == "\n":
+            open_.clear()
+        elif open_ and text[open_[-1]] == {"”": "“", "’": "‘"}[mark]:
+            start = open_.pop()
+            beside = text[max(0, start - 1) : start] + text[stop + 1 : stop + 2]
+            inside = stop - start - 1
+            if 0 < inside <= _LONGEST and (
+                _SPOKEN.search(beside) or _SPOKEN.search(text, start + 1, stop)
+            ):
+                made[start], made[stop] = "「」" if mark == "”" else "『』"
+                count += 1
+    return "".join(made), count
 
 
 def _full(match: re.Match[str]) -> str:
@@ -118,8 +131,6 @@ def _full(match: re.Match[str]) -> str:
 
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (_DOUBLE, _quotes("「」")),
-    (_SINGLE, _quotes("『』")),
     (_DOTS, lambda match: "……"),
     (_BRACKETS, lambda match: f"（{match.group(1)}）"),
     (_STOP, _full),

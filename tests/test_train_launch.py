@@ -296,7 +296,7 @@ def test_the_command_prepares_alone_trains_together_and_is_done(place: Place) ->
         encoding="utf-8",
     )
     options = ("train", "sft", recipe, "--runs", place.here / "runs", "--launch", "accelerate",
-               "--processes", 2, "--json")  # fmt: skip
+               "--processes", 2, "--try-first", "--json")  # fmt: skip
     done = formosa(*options)
     assert done.code == 0, done.err
     assert done.json["steps"] == 2

@@ -33,6 +33,13 @@ smoke_option = click.option(
 )
 
 
+try_option = click.option(
+    "--try-first",
+    is_flag=True,
+    help="Before the training: its longest sequences, a measurement and a checkpoint, once.",
+)
+
+
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
@@ -46,6 +53,7 @@ smoke_option = click.option(
 @click.option("--until", type=click.Choice(STAGES), help="Stop after this stage.")
 @set_option
 @smoke_option
+@try_option
 @launch_options
 @command_output
 def run(
@@ -56,6 +64,7 @@ def run(
     until: str | None,
     changes: tuple[str, ...],
     smoke: bool,
+    try_first: bool,
     launch: Launch | None,
 ) -> None:
     """Do everything a recipe says: data, training, GGUF, serving, evaluation, model card.
@@ -90,6 +99,7 @@ def run(
             recipe_folder=recipe.resolve().parent,
             last=until or STAGES[-1],
             launch=launch,
+            try_first=try_first,
         )
     if until and until != STAGES[-1]:
         out.say(f"\nstopped after {until}; the rest:\n  formosa run {recipe}")

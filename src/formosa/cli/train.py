@@ -10,7 +10,7 @@ import click
 
 from formosa.cli.launch_options import launch_options
 from formosa.cli.output import Output, command_output
-from formosa.cli.run import set_option, smoke_option
+from formosa.cli.run import set_option, smoke_option, try_option
 from formosa.cli.train_page import page
 from formosa.cli.train_plan import plan
 
@@ -33,6 +33,7 @@ def train() -> None:
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         launch_options,
+        try_option,
         smoke_option,
         set_option,
         click.option(
@@ -87,6 +88,7 @@ def _train(
     runs: Path,
     changes: tuple[str, ...],
     smoke: bool,
+    try_first: bool,
     launch: Launch | None,
 ) -> None:
     from formosa.cli.run import drawn, join_training, read_recipe
@@ -112,6 +114,7 @@ def _train(
             recipe_folder=recipe.resolve().parent,
             last="train",
             launch=launch,
+            try_first=try_first,
         )
     out.data(read_json(folder / "train" / "summary.json"))
 

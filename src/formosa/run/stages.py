@@ -48,6 +48,7 @@ class Run:
     state: State
     report: Report
     launch: Launch | None = None  # several processes for the training
+    try_first: bool = False  # what could fail late in the training, before it
 
     def base(self) -> Model:
         return resolve(self.recipe.base, say=self.report.say)
@@ -77,6 +78,7 @@ def run_recipe(
     recipe_folder: Path | None = None,
     last: str = "card",
     launch: Launch | None = None,
+    try_first: bool = False,
 ) -> State:
     """Do every stage that isn't complete.
 
@@ -87,13 +89,15 @@ def run_recipe(
         recipe_folder: where relative paths in the recipe begin; the current folder by default.
         last: the name of the stage to stop after.
         launch: train in several processes; None: in this one.
+        try_first: before the training try once what could fail late in it.
 
     Raises:
         UserError: a stage can't be done; everything before it is kept.
     """
+    root = recipe_folder or Path.cwd()
     with locked(folder):
         write_text(folder / "recipe.yaml", dump_recipe(recipe))
-        run = Run(recipe, recipe_folder or Path.cwd(), folder, State(folder), report, launch)
+        run = Run(recipe, root, folder, State(folder), report, launch, try_first)
         for stage in STAGES:
             inputs = sha256_json({"version": stage.version, "inputs": stage.inputs(run)})
             if run.state.complete(stage.name, inputs):
@@ -170,12 +174,14 @@ def _train(run: Run) -> list[Path]:
     if run.launch is None:
         train(
             config, base=base, rows=rows, heldout=heldout, folder=run.folder,
-            say=say, progress=progress,
+            say=say, progress=progress, smoke=run.try_first,
         )  # fmt: skip
     else:
         # Alone: processes that wait for one that encodes would give up after half an hour.
         encode(config, base=base, rows=rows, folder=run.folder, say=say)
-        job = write_job(run.folder, config, base=base, rows=rows, heldout=heldout)
+        job = write_job(
+            run.folder, config, base=base, rows=rows, heldout=heldout, try_first=run.try_first
+        )
         launch(run.launch, job, say=say, progress=progress)
     made = sorted(path for path in (run.folder / "checkpoint").rglob("*") if path.is_file())
     return [*made, run.folder / "train" / "summary.json", run.folder / "train" / "log.jsonl"]

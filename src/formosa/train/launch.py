@@ -97,7 +97,15 @@ class Launch:
         return [*words, "--module", "formosa.train.worker", str(job)]
 
 
-def write_job(folder: Path, config: TrainConfig, *, base: Path, rows: Path, heldout: Path) -> Path:
+def write_job(
+    folder: Path,
+    config: TrainConfig,
+    *,
+    base: Path,
+    rows: Path,
+    heldout: Path,
+    try_first: bool = False,
+) -> Path:
     """What every process has to do, as FOLDER/train/job.json."""
     path = folder / "train" / "job.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +118,7 @@ def write_job(folder: Path, config: TrainConfig, *, base: Path, rows: Path, held
             "rows": str(rows.resolve()),
             "heldout": str(heldout.resolve()),
             "folder": str(folder.resolve()),
+            "try_first": try_first,
         },
     )
     return path

@@ -61,6 +61,7 @@ def _train(job: dict[str, Any], rank: int) -> None:
         rows=Path(job["rows"]),
         heldout=Path(job["heldout"]),
         folder=Path(job["folder"]),
+        smoke=job["try_first"],
         say=lambda line: _tell(formosa="say", line=line) if first else None,
         progress=lambda step, steps, loss: (
             _tell(formosa="progress", step=step, steps=steps, loss=loss) if first else None

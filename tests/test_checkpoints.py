@@ -19,11 +19,11 @@ from formosa.checkpoints import (
     load_tokenizer,
     load_weights,
     provenance,
-    set_stop_token,
 )
 from formosa.engines.llama import LlamaEngine
 from formosa.errors import ModelError, UserError
 from formosa.models import Model, resolve
+from formosa.train.special_tokens import set_special_ids
 
 pytestmark = pytest.mark.train
 
@@ -72,7 +72,7 @@ def test_an_unpacked_model_has_llama_cpps_token_ids(
 def test_one_stop_token_in_tokenizer_and_both_configurations(smollm: Path) -> None:
     tokenizer = load_tokenizer(smollm)
     model = load_weights(smollm, dtype="bfloat16")
-    set_stop_token(model, tokenizer)
+    set_special_ids(model, tokenizer)
     stop = tokenizer.convert_tokens_to_ids("<|im_end|>")
     assert tokenizer.eos_token_id == stop
     assert model.config.eos_token_id == stop

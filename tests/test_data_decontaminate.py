@@ -93,6 +93,13 @@ def test_runs_are_found_in_every_turn_but_results_of_tools() -> None:
     assert judged(row, CHINESE) is None
 
 
+def test_runs_in_documents_count_only_where_wanted() -> None:
+    """A question about a law quotes it; that makes no benchmark of the law."""
+    assert judged(Row.of(text=f"第一條 {CHINESE}"), CHINESE, documents=False) is None
+    assert judged(Row.of(text=CHINESE), CHINESE, documents=False)
+    assert judged(talk(f"第一條 {CHINESE}", "好"), CHINESE, documents=False)
+
+
 def test_english_runs_do_not_reach_over_chinese() -> None:
     benchmark = "cheapest direct train from Hualien 到 Taitung next Friday before noon"
     assert (

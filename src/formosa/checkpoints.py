@@ -205,14 +205,6 @@ def load_weights(
         )
 
 
-def set_stop_token(model: Any, tokenizer: Any) -> None:
-    """One value for the end of a turn in the model's two configurations (the tokenizer has it)."""
-    for config in (model.config, model.generation_config):
-        config.eos_token_id = tokenizer.eos_token_id
-        config.pad_token_id = tokenizer.pad_token_id
-    model.config.bos_token_id = tokenizer.bos_token_id
-
-
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Without transformers' progress bars and advice; its warnings of ours are turned off too."""

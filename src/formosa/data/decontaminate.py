@@ -131,7 +131,8 @@ class BenchmarkIndex:
                 bare = _MARKS.sub("", folded)
                 if len(bare) >= self._config.shortest_text and bare in self._texts:
                     return _rejection(self._places[self._texts[bare]], "A turn equals", text)
-            for run in self._runs_in(folded):
+            runs = self._runs_in(folded) if self._config.documents or not row.text else ()
+            for run in runs:
                 found = self._runs.get(hash(run))
                 if found is not None and found % self._most <= self._config.boilerplate:
                     words = run.count(" ") + 1

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "formosa"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-BASE = {"errors", "files", "wheels", "chat", "zh"}
+BASE = {"errors", "files", "wheels", "chat", "zh", "hub"}
 SHARED = BASE | {"models", "checkpoints", "engines", "results"}
 STAGES = {"data", "train", "export", "serve", "tools", "evals", "card"}
 DOORS: dict[str, set[str]] = {
@@ -31,6 +31,7 @@ DOORS: dict[str, set[str]] = {
     "wheels": {"errors", "files"},
     "chat": {"errors", "files"},
     "zh": {"errors", "files"},
+    "hub": {"errors"},
     "models": BASE,
     "checkpoints": BASE | {"models"},
     "engines": BASE | {"models"},

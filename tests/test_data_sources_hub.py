@@ -190,7 +190,7 @@ def test_a_shortened_commit_is_looked_up(hub: Hub) -> None:
         ((404, "RepoNotFound"), "main", "no data set org/words", "check the name"),
         (None, "gone", "has no revision gone", "/commits/main"),
         ((400, "Odd"), "main", "The hub refused", "look at http"),
-        (None, "1234567", "no commits that begin with 1234567", "in full"),
+        (None, "1234567", "no commit that begins with 1234567", "in full"),
     ],
 )
 def test_what_the_hub_refuses_is_said_with_what_to_try(

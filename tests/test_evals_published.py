@@ -56,11 +56,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     made = Hub(tmp_path / "hub")
 
     class Api:
+        def __init__(self, endpoint: str) -> None:
+            pass
+
         def list_repo_commits(self, repo: str, *, repo_type: str) -> list[SimpleNamespace]:
             assert repo_type == "dataset"
             return [SimpleNamespace(commit_id=commit) for commit in made.commits]
 
-        def dataset_info(self, repo: str, *, revision: str) -> SimpleNamespace:
+        def dataset_info(self, repo: str, *, revision: str, timeout: float) -> SimpleNamespace:
             return SimpleNamespace(sha="2" * 40 if revision == "main" else None)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", made.snapshot_download)

@@ -23,6 +23,7 @@ from typing import Literal
 
 from formosa.errors import ModelError, UserError
 from formosa.files import CHUNK, replacing, sha256_file, sha256_json
+from formosa.hub import Wanted, commit_of, download, download_file, explained
 from formosa.wheels import Say, cache_folder, fetch_member
 
 Progress = Callable[[int, int], None]  # megabytes that have arrived, and in all
@@ -225,48 +226,17 @@ def _from_hub(name: str, *, say: Say | None) -> Model:
     repo, revision, file = match["repo"], match["revision"], match["file"]
     if say:
         say(f"fetching {repo} from the hub")
-    import httpx2  # which is the client of huggingface_hub, too
-    from huggingface_hub import hf_hub_download, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        if file:
-            path = Path(hf_hub_download(repo, file, revision=revision))
-            return Model(path.stem, "gguf", path, hub_id=repo, revision=_commit(path))
-        patterns = list(_HUB_FILES)
-        path = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
-    except LocalEntryNotFoundError as error:
-        raise ModelError(
-            f"{repo} is not in the local hub cache, and the hub can't be reached.",
-            "connect to the network, unset HF_HUB_OFFLINE, or name a local folder or .gguf file",
-        ) from error
-    except HfHubHTTPError as error:
-        raise ModelError(
-            f"The hub refused {repo}: {type(error).__name__}.",
-            "check the name and the revision; a gated model needs its licence accepted "
-            "and HF_TOKEN set",
-        ) from error
-    except ValueError as error:  # HFValidationError among them, and paths that lead outside
-        raise ModelError(
-            f"{name} is not a hub name: {error}.", "write hf:org/name or hf:org/name@revision"
-        ) from error
-    except (OSError, httpx2.HTTPError) as error:
-        raise ModelError(
-            f"{repo} can't be fetched from the hub: {error}.",
-            "check the network and the disk, or name a local folder or .gguf file",
-        ) from error
+    wanted = Wanted(repo, revision or "")
+    with explained(wanted):
+        path = download_file(wanted, file) if file else download(wanted, _HUB_FILES)
+    if file:
+        return Model(path.stem, "gguf", path, hub_id=repo, revision=commit_of(path))
     if not any(path.glob("*.safetensors")):
         raise ModelError(
             f"{repo} holds no safetensors.",
             "for a GGUF repository name the file: hf:org/name/file.gguf",
         )
-    return Model(repo.split("/")[1], "folder", path, hub_id=repo, revision=_commit(path))
-
-
-def _commit(path: Path) -> str:
-    """The commit that a path in the hub's cache belongs to (…/snapshots/COMMIT/…)."""
-    parts = path.parts
-    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-1] else ""
+    return Model(repo.split("/")[1], "folder", path, hub_id=repo, revision=commit_of(path))
 
 
 def gguf_file(model: Model) -> Path:

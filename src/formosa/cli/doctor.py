@@ -25,7 +25,7 @@ PACKAGES = {
     "GGUF writer": ("gguf", "train"),
     "MCP servers": ("mcp", "mcp"),
     "answers to maths": ("math_verify", "eval"),
-    "parquet": ("pyarrow", "eval"),
+    "parquet": ("pyarrow", "data"),  # which `eval` brings, too
     "openai client": ("openai", "dev"),
 }
 

@@ -4,21 +4,17 @@ A commit is 40 hexadecimal digits. A shorter one, a branch or a tag is resolved 
 the hub; what was resolved is what a log records, so that "main" is never all it says. The files
 stay in the hub's own cache: at a full commit, a second run needs no network.
 
-Knows repositories and files. Knows nothing of what is in them.
+What is in them is the business of each task.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from formosa.errors import DataError
+from formosa.hub import Wanted, download, explained, find_commit
 from formosa.wheels import Say
-
-_FULL = re.compile(r"[0-9a-f]{40}")
-_SHORT = re.compile(r"[0-9a-f]{7,39}")
 
 
 class Fetched(NamedTuple):
@@ -40,59 +36,10 @@ def fetch(repo: str, patterns: Sequence[str], revision: str, say: Say | None = N
     Raises:
         DataError: the hub cannot be reached or refuses, or there is no such revision or file.
     """
-    import httpx2  # which is the client of huggingface_hub, too
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
+    instead = "give its files with --data-dir"
+    wanted = Wanted(repo, revision, "dataset", instead)
     if say:
         say(f"fetching {repo} at {revision[:12]} from the hub")
-    try:
-        commit = revision if _FULL.fullmatch(revision) else _resolve(repo, revision)
-        folder = Path(
-            snapshot_download(
-                repo, repo_type="dataset", revision=commit, allow_patterns=list(patterns)
-            )
-        )
-    except LocalEntryNotFoundError as error:
-        raise DataError(
-            f"{repo} is not in the local hub cache, and the hub can't be reached.",
-            "connect to the network, unset HF_HUB_OFFLINE, or give its files with --data-dir",
-        ) from error
-    except HfHubHTTPError as error:
-        raise DataError(
-            f"The hub refused the data set {repo} at {revision}: {type(error).__name__}.",
-            "check the revision; a gated data set needs its terms accepted and HF_TOKEN set",
-        ) from error
-    except ValueError as error:
-        raise DataError(f"{repo} at {revision} is no data set on the hub: {error}.") from error
-    except (OSError, httpx2.HTTPError) as error:
-        raise DataError(
-            f"{repo} can't be fetched from the hub: {error}.",
-            "check the network and the disk, or give its files with --data-dir",
-        ) from error
-    return Fetched(folder, commit)
-
-
-def _resolve(repo: str, revision: str) -> str:
-    """The full commit. The hub itself takes no shortened ones, so they are looked for in its list.
-
-    Raises:
-        DataError: none, or several, begin so.
-    """
-    from huggingface_hub import HfApi
-
-    api = HfApi()
-    if _SHORT.fullmatch(revision):
-        commits = {commit.commit_id for commit in api.list_repo_commits(repo, repo_type="dataset")}
-        found = sorted(commit for commit in commits if commit.startswith(revision))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise DataError(f"{repo} has {len(found)} commits that begin with {revision}.")
-        raise DataError(
-            f"{repo} has no commit that begins with {revision}.", "give another with --revision"
-        )
-    commit = api.dataset_info(repo, revision=revision).sha
-    if not commit:
-        raise DataError(f"The hub names no commit for {repo} at {revision}.")
-    return commit
+    with explained(wanted):
+        commit = find_commit(wanted)
+        return Fetched(download(Wanted(repo, commit, "dataset", instead), patterns), commit)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from formosa.data.sources.config import SourceConfig
 from formosa.data.sources.local import DataFile, FileSource
@@ -24,15 +24,21 @@ from formosa.data.sources.named import resolve
 from formosa.data.sources.splits import choose, front_matter, licence_of
 from formosa.errors import DataError, UserError
 from formosa.files import read_json, write_json
+from formosa.hub import (
+    FULL,
+    REPO,
+    SHORT,
+    Wanted,
+    api,
+    cached,
+    endpoint,
+    find_commit,
+    reach,
+    unreachable,
+)
 from formosa.wheels import Say, cache_folder
 
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
-
 CARD = "README.md"
-_FULL = re.compile(r"[0-9a-f]{40}")
-_SHORT = re.compile(r"[0-9a-f]{7,39}")
-_REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _REVISION = re.compile(r"\w[\w./-]*")
 
 
@@ -45,7 +51,7 @@ def open_hub(config: SourceConfig, say: Say | None = None) -> FileSource:
     """
     config = resolve(config, say)
     repo = config.hub
-    if not _REPO.fullmatch(repo):
+    if not REPO.fullmatch(repo):
         from formosa.data.sources.named import NAMED
 
         raise DataError(
@@ -80,48 +86,25 @@ def open_hub(config: SourceConfig, say: Say | None = None) -> FileSource:
     return FileSource(config, files, folder, licence, about)
 
 
-def _api() -> HfApi:
-    from huggingface_hub import HfApi, constants
-
-    return HfApi(endpoint=constants.ENDPOINT)
-
-
 def _commit(repo: str, revision: str) -> str:
     """The full commit; without a network, the one that the cache has for the name."""
-    if _FULL.fullmatch(revision):
+    if FULL.fullmatch(revision):
         return revision
+    reference = _cached(repo) / "refs" / revision
     try:
-        if _SHORT.fullmatch(revision):
-            return _lengthened(repo, revision)
-        commit = _api().dataset_info(repo, revision=revision).sha
-    except _unreachable():
-        reference = _cached(repo) / "refs" / revision
-        if _SHORT.fullmatch(revision):
+        commit = find_commit(Wanted(repo, revision, "dataset"))
+    except unreachable():
+        if SHORT.fullmatch(revision):
             there = [path.name for path in (_cached(repo) / "snapshots").glob(f"{revision}*")]
             if len(there) == 1:
                 return there[0]
         if not reference.is_file():
             raise
         return reference.read_text(encoding="utf-8").strip()
-    if not commit:
-        raise DataError(f"The hub names no commit for {repo} at {revision}.")
-    reference = _cached(repo) / "refs" / revision
-    reference.parent.mkdir(parents=True, exist_ok=True)
-    reference.write_text(commit, encoding="utf-8")  # as the hub's own library does
-    return str(commit)
-
-
-def _lengthened(repo: str, short: str) -> str:
-    """The one commit that begins so: the hub itself takes no shortened ones."""
-    commits = {item.commit_id for item in _api().list_repo_commits(repo, repo_type="dataset")}
-    found = sorted(commit for commit in commits if commit.startswith(short))
-    if len(found) != 1:
-        raise DataError(
-            f"{repo} has {len(found) or 'no'} commit{'s' * (len(found) != 1)} that begin "
-            f"with {short}.",
-            "give the commit in full",
-        )
-    return str(found[0])
+    if not SHORT.fullmatch(revision):
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(commit, encoding="utf-8")  # as the hub's own library does
+    return commit
 
 
 def _listing(repo: str, commit: str) -> dict[str, int]:
@@ -135,10 +118,11 @@ def _listing(repo: str, commit: str) -> dict[str, int]:
     try:
         from huggingface_hub.hf_api import RepoFile
 
-        tree = _api().list_repo_tree(repo, recursive=True, revision=commit, repo_type="dataset")
+        reach()
+        tree = api().list_repo_tree(repo, recursive=True, revision=commit, repo_type="dataset")
         files = (item for item in tree if isinstance(item, RepoFile))
         found = {item.path: int(item.size) for item in files if _is_inside(item.path)}
-    except _unreachable():
+    except unreachable():
         snapshot = _cached(repo) / "snapshots" / commit
         if not snapshot.is_dir():
             raise
@@ -195,7 +179,7 @@ def _fetch(
             repo_type="dataset",
             revision=commit,
             allow_patterns=[glob.escape(name) for name in missing],
-            endpoint=_api().endpoint,
+            endpoint=endpoint(),
         )
         there = _in_cache(repo, commit, names)
     lost = [name for name in names if name not in there]
@@ -214,22 +198,12 @@ def _in_cache(repo: str, commit: str, names: Sequence[str]) -> dict[str, Path]:
 
 def _cached(repo: str) -> Path:
     """The folder of the data set in the hub's cache."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE) / f"datasets--{repo.replace('/', '--')}"
+    return cached(Wanted(repo, kind="dataset"))
 
 
 def _folder(first: tuple[str, Path]) -> Path:
     name, path = first
     return path.parents[name.count("/")]
-
-
-def _unreachable() -> tuple[type[Exception], ...]:
-    """What says that there is no way to the hub, and not that the hub says no."""
-    import httpx2
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    return (OfflineModeIsEnabled, httpx2.TransportError)
 
 
 @contextmanager
@@ -245,7 +219,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         RevisionNotFoundError,
     )
 
-    page = f"{_api().endpoint}/datasets/{repo}"
+    page = f"{endpoint()}/datasets/{repo}"
     try:
         yield
     except GatedRepoError as error:

@@ -18,7 +18,7 @@ LITELLM ?= litellm[mcp]==1.106.2
 LITELLM_INSTALLED := .venv-litellm/.installed
 
 # Those that need nothing but this environment; the others say what they want with --help.
-BENCHMARKS := parser bfcl_checker training_step gateway eval_speed
+BENCHMARKS := parser bfcl_checker training_speed gateway eval_speed
 
 # llama.cpp and torch share two cores here: waiting threads must sleep, not spin.
 export OMP_WAIT_POLICY ?= passive

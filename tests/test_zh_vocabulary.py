@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formosa.zh.script import find_simplified
-from formosa.zh.vocabulary import Term, find_terms, terms
+from formosa.zh.vocabulary import Term, find_terms, replace_terms, terms
 
 # (text, words found). What is good in Taiwan must find nothing.
 TEXTS = [
@@ -121,3 +121,16 @@ def test_words_apart_are_found_in_order(words: list[str]) -> None:
 @given(st.text(alphabet="視頻電道信息相軟件网络的a，", max_size=40))
 def test_no_more_is_found_than_there_is(text: str) -> None:
     assert sum(map(len, find_terms(text))) <= len(text)
+
+
+@pytest.mark.parametrize("term", terms(), ids=lambda term: term.traditional)
+def test_every_word_can_be_replaced_in_both_scripts(term: Term) -> None:
+    for word in (term.traditional, term.simplified):
+        assert replace_terms(f"。{word}。") == (f"。{term.taiwan}。", 1)
+
+
+@pytest.mark.parametrize(("text", "found"), TEXTS, ids=[text for text, _ in TEXTS])
+def test_words_that_are_found_are_replaced_and_no_others(text: str, found: list[str]) -> None:
+    made, count = replace_terms(text)
+    assert count == len(found)
+    assert (made == text) == (not found)

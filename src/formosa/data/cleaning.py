@@ -5,7 +5,8 @@
 **Rules**, each counted under its name: `space` (characters removed), `script` (characters converted
 from Simplified), `vocabulary` (words), `punctuation` (marks). They change prose: what users and
 assistants say and think, system prompts, and documents. Code, addresses, tool calls in tags,
-placeholders, names of tools and keys of JSON stay (see `formosa.zh.convert`).
+placeholders, names of tools and keys of JSON stay (see `formosa.zh.convert`). So comments in the
+code of a converted row stay Simplified; purity does not count them.
 
 **Simplified rows** are refused, converted or kept, as the source says. A row is judged as a whole,
 with the descriptions of its tools, since most single messages are too short to tell. Traditional

@@ -13,6 +13,8 @@ A row is a benchmark's if
 Width and case of letters, punctuation and white space don't count, so `get_weather` equals
 `getWeather`. Words are compared within stretches without Han characters. Looked at are the turns of
 system, user and assistant, and reasoning; results of tools are not, since no row teaches them.
+Scripts are not folded: rows are compared after cleaning, so a Simplified copy of a Traditional
+question is found if its source says `convert`, and not if it says `keep`.
 
 **What proves nothing** is left out: runs in which fewer than three words say something (`which of
 the following is true about the`, `after that i would like to know the`), runs that stand in more

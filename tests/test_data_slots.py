@@ -1,29 +1,28 @@
-"""Wordings, slots and the catalogue: what is written once is said in many ways, and stays true."""
+"""Wordings and slots: what is written once is said in many ways, and stays true."""
 
 from __future__ import annotations
 
 import json
 import random
 import re
-from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formosa.data.synth.asking import Asked, ask, ask_several, join_questions
-from formosa.data.synth.calculate import CALCULATIONS
-from formosa.data.synth.catalogue import FIELDS, ToolSpec, catalogue, read_spec, styled
 from formosa.data.synth.grammars import GRAMMARS, code
+from formosa.data.synth.notation import parse_slot
 from formosa.data.synth.slots import (
     Draw,
     Scene,
     copied_texts,
     join_words,
-    parse_slot,
     say_number,
 )
+from formosa.data.synth.structures import Field, Objects
+from formosa.data.synth.times import say_today
 from formosa.data.synth.wording import Hole, choose, droppable, holes, parse_wording, sure_holes
 from formosa.data.synth.words import word_list
 
@@ -144,9 +143,14 @@ def test_small_counts_are_sometimes_words() -> None:
     assert chinese == {"2", "兩"}
 
 
-def test_large_numbers_are_sometimes_said_in_ten_thousands() -> None:
-    said_so = {say_number(720_000, scene(seed, "zh-TW")) for seed in range(40)}
+def test_ten_thousands_are_said_where_the_schema_tells_the_rule() -> None:
+    said_so = {say_number(720_000, scene(seed, "zh-TW"), "wan") for seed in range(40)}
     assert said_so == {"72萬", "720,000", "720000"}
+    assert {say_number(45_000, scene(seed), "wan") for seed in range(40)} == {
+        "45 thousand", "45,000", "45000",
+    }  # fmt: skip
+    assert "萬" not in "".join(say_number(720_000, scene(seed, "zh-TW")) for seed in range(40))
+    assert "30 thousand is 30000" in parse_slot("wan 1000..9000").rule
 
 
 def test_flags_are_said_in_words() -> None:
@@ -215,7 +219,7 @@ def test_grammars_make_many_texts_in_one_language(name: str, zh: bool) -> None:
     made = {GRAMMARS[name](random.Random(seed), zh) for seed in range(200)}
     assert len(made) >= (5 if name in ("weekday", "month", "us_city") else 25)
     if not zh:
-        assert all(text.isascii() for text in made)
+        assert not any("\u3000" <= mark <= "\u9fff" for text in made for mark in text)
 
 
 def test_a_code_follows_its_pattern() -> None:
@@ -236,197 +240,140 @@ def test_topics_are_many_and_each_has_a_fact_in_both_languages() -> None:
         assert word.attribute("fact", zh=True) and word.attribute("fact", zh=False).isascii()
 
 
-# The catalogue
+def test_negative_numbers_are_said_in_either_way() -> None:
+    found = draws("int -9..-3") + draws("int -9..-3", language="zh-TW")
+    assert all(draw.value < 0 for draw in found)
+    said_as = {draw.text.rstrip("0123456789") for draw in found}
+    assert said_as == {"-", "minus ", "負"}
 
 
-def entry(**change: Any) -> dict[str, Any]:
-    return {
-        "name": "buy_ticket",
-        "does": "buy tickets | 買票",
-        "doc": "Buy tickets | 買票",
-        "parameters": {
-            "city": "city | The city | 城市 | Where? | 哪裡？",
-            "seats?=1": "count 2..9 | Seats | 座位",
-            "range": "object | Price | 價格",
-            "range.low": "int 1..5",
-            "range.high": "int 6..9",
-        },
-        "en": [f"{way} in {{city}} for {{range.low}} to {{range.high}}[, {{seats}} seats]"
-               for way in ("Go", "Play", "See it")],
-        "zh": [f"{way}{{city}}{{range.low}}到{{range.high}}[，{{seats}}位]" for way in "去看聽"],
-        **change,
+def test_bounds_go_into_the_schema_and_hold() -> None:
+    schema = parse_slot("count 1..6 in 1..10").schema()
+    assert schema == {"type": "integer", "minimum": 1, "maximum": 10}
+    assert parse_slot("num 0.5..2 step 0.25 in 0.5..2").schema()["minimum"] == 0.5
+
+
+def test_whole_numbers_can_be_a_choice() -> None:
+    slot = parse_slot("intenum 0:no sugar:無糖, 50:half sugar:半糖")
+    assert slot.schema() == {"type": "integer", "enum": [0, 50]}
+    assert {(d.value, d.text) for d in draws("intenum 0:no sugar:無糖, 50:half sugar:半糖")} == {
+        (0, "no sugar"), (50, "half sugar"),
     }  # fmt: skip
 
 
-def spec(**change: Any) -> ToolSpec:
-    return read_spec(entry(**change), "fun")
+def test_a_number_with_its_unit_can_be_text() -> None:
+    """`5C` written as a JSON number was a frequent mistake."""
+    assert parse_slot("label 5..9 GB,MB").schema() == {"type": "string"}
+    for draw in draws("label 0.5..9 step 0.5 GB,MB"):
+        assert draw.value == draw.text and re.fullmatch(r"\d(\.5)?[GM]B", draw.text)
 
 
-def test_a_tool_has_the_schema_that_its_entry_says() -> None:
-    assert spec().tool("en").schema() == {
-        "type": "object",
-        "properties": {
-            "city": {"type": "string", "description": "The city"},
-            "seats": {"type": "integer", "description": "Seats", "default": 1},
-            "range": {
-                "type": "object",
-                "description": "Price",
-                "properties": {"low": {"type": "integer"}, "high": {"type": "integer"}},
-                "required": ["low", "high"],
-            },
-        },
-        "required": ["city", "range"],
-    }
-    assert spec().tool("zh-TW").description == "買票"
-    assert "seats" not in spec().tool("en", without=["seats"]).schema()["properties"]
+def test_quotation_marks_are_no_part_of_the_value() -> None:
+    for language in ("en", "zh-TW"):
+        for draw in draws("quoted message", language=language):
+            assert draw.text[1:-1] == draw.value
+            assert draw.text[0] not in draw.value
 
 
-def test_names_come_in_styles() -> None:
-    assert spec().tool("en", "camel").name == "buyTicket"
-    assert spec().tool("en", "module").name == "fun_buy_ticket"
-    assert styled("max_price", "camel") == "maxPrice"
-    assert styled("max_price", "") == "max_price"
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
 
 
-def test_a_call_nests_the_fields_of_an_object_in_the_order_of_the_schema() -> None:
-    one = spec()
-    asked = ask(one, scene(), one.en, optional=1.0)
-    call = asked.call("", "call_0")
-    assert (call.name, call.id) == ("buy_ticket", "call_0")
-    assert list(call.values()) == ["city", "seats", "range"]
-    assert list(call.values()["range"]) == ["low", "high"]
-    assert asked.draws["city"].value in asked.text
+def read_day(text: str) -> date:
+    """A day from the words that people use, written independently of the generator."""
+    if match := re.fullmatch(r"(?:on )?([A-Z]\w+) (\d+), (\d+)", text):
+        return date(int(match[3]), MONTHS.index(match[1]) + 1, int(match[2]))
+    if match := re.fullmatch(r"(?:on )?(\d+) ([A-Z]\w+) (\d+)", text):
+        return date(int(match[3]), MONTHS.index(match[2]) + 1, int(match[1]))
+    if match := re.fullmatch(r"(?:on )?(\d{4})[-/年](\d+)[-/月](\d+)日?", text):
+        return date(int(match[1]), int(match[2]), int(match[3]))
+    raise ValueError(text)
 
 
-def test_what_is_not_said_is_not_in_the_call() -> None:
-    one = spec()
-    for seed in range(20):
-        asked = ask(one, scene(seed), one.en)
-        assert ("seats" in asked.call("").values()) == ("seats" in asked.text)
+@pytest.mark.parametrize("slot", ["day", "on_day", "past_day"])
+@pytest.mark.parametrize("language", ["en", "zh-TW"])
+def test_a_day_is_iso_however_it_is_said(slot: str, language: str) -> None:
+    found = draws(slot, 120, language)
+    assert all(read_day(draw.text).isoformat() == draw.value for draw in found)
+    assert len({re.sub(r"\w", "x", draw.text) for draw in found}) > 2
+    assert "YYYY-MM-DD" in parse_slot(slot).rule[0]
 
 
-def test_numbers_in_a_row_do_not_run_together() -> None:
-    one = spec(zh=[f"{way}{{city}}{{range.low}}{{range.high}}" for way in "去看聽"])
-    assert re.search(r"\d \d$", ask(one, scene(1, "zh-TW"), one.zh).text)
+def test_near_days_are_said_only_where_today_is_known() -> None:
+    told = scene(3, "zh-TW")
+    told.today = date(2026, 12, 31)
+    found = {(d.text, d.value) for d in (parse_slot("day").draw(told) for _ in range(60))}
+    assert {("今天", "2026-12-31"), ("明天", "2027-01-01"), ("後天", "2027-01-02")} <= found
+    assert not {"今天", "明天"} & {draw.text for draw in draws("day", language="zh-TW")}
+    assert say_today(told.today, zh=True) == "2026年12月31日星期四"
+    assert say_today(told.today, zh=False) == "Thursday, December 31, 2026"
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"nam": 1}, "unknown field"),
-        ({"en": ["{city}"]}, "three ways"),
-        ({"en": ["Go to {town}"] * 3}, "no parameter"),
-        ({"en": ["Go to {city}"] * 3}, "doesn't say"),
-        ({"zh": ["<{city}|>{range.low}{range.high}"] * 3}, "doesn't say"),
-        ({"vary": "town"}, "no parameter town"),
-        ({"more": "and {town} | 和{town}"}, "no parameter"),
-        ({"result": {"x": "int 1..2"}}, "needs a reply"),
-        ({"name": "buy ticket"}, "letters, digits"),
-        ({"parameters": {"city": "town | x | y"}}, "no slot or word list"),
-        ({"en": ["Go [to {city}"] * 3}, "missing"),
-    ],
-)
-def test_an_entry_that_contradicts_itself_is_refused(change: Mapping[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words) as caught:
-        read_spec(entry(**change), "fun")
-    assert str(caught.value).startswith("fun/")
+def test_a_later_day_is_later() -> None:
+    for seed in range(30):
+        one = scene(seed)
+        first = parse_slot("day").draw(one).value
+        assert first < parse_slot("later_day").draw(one).value
 
 
-def test_the_catalogue_is_large_and_has_every_json_type() -> None:
-    specs = catalogue()
-    assert len(specs) >= 80
-    assert len({one.domain for one in specs}) >= 15
-    schemas = [one.tool("en").schema() for one in specs]
-    found = {kind for schema in schemas for kind in types_in(schema)}
-    assert found == {
-        *("string", "integer", "number", "boolean", "object", "enum", "default"),
-        *(f"array of {kind}" for kind in ("string", "integer", "number", "boolean", "enum")),
-    }
+def read_clock(text: str) -> str:
+    if match := re.fullmatch(r"(?:at )?(\d\d:\d\d)", text):
+        return match[1]
+    if match := re.fullmatch(r"(?:at )?(\d+)(?::(\d\d))? ([ap]m)", text):
+        return f"{int(match[1]) + 12 * (match[3] == 'pm'):02}:{match[2] or '00'}"
+    match = re.fullmatch(r"(早上|上午|下午|晚上)(\d+)點(半|(\d+)分)?", text)
+    assert match, text
+    minute = "30" if match[3] == "半" else match[4] or "00"
+    return f"{int(match[2]) + 12 * (match[1] in ('下午', '晚上')):02}:{minute}"
 
 
-def types_in(schema: dict[str, Any]) -> set[str]:
-    result = set()
-    for value in schema["properties"].values():
-        kind = "enum" if "enum" in value else value["type"]
-        if kind == "array":
-            items = value["items"]
-            kind = f"array of {'enum' if 'enum' in items else items['type']}"
-        if kind == "object":
-            result |= types_in(value)
-        if "default" in value:
-            result.add("default")
-        result.add(kind)
-    return result
+@pytest.mark.parametrize("language", ["en", "zh-TW"])
+def test_a_clock_time_is_of_24_hours_however_it_is_said(language: str) -> None:
+    found = draws("clock", 150, language) + draws("at_clock", 50, language)
+    assert all(read_clock(draw.text) == draw.value for draw in found)
+    assert len({draw.text for draw in found}) > len({draw.value for draw in found})
 
 
-@pytest.mark.parametrize("one", catalogue(), ids=lambda one: one.name)
-def test_every_tool_can_be_asked_for_in_every_way(one: ToolSpec) -> None:
-    """Each wording in both languages, with nothing and everything optional said."""
-    for language, ways in (("en", one.en), ("zh-TW", one.zh)):
-        for way in ways:
-            for optional in (0.0, 1.0):
-                asked = ask(one, scene(3, language), [way], optional=optional)
-                values = asked.call("").values()
-                assert set(one.tool("en").schema()["required"]) <= set(values)
-                assert "{" not in asked.text and "  " not in asked.text
-                assert asked.text[-1] in ".?。？"
-                for item in one.parameters:
-                    if item.slot and item.name in asked.draws:
-                        for text in copied_texts(item.slot, asked.draws[item.name].value):
-                            assert text.lower() in asked.text.lower()
-
-
-@pytest.mark.parametrize("one", catalogue(), ids=lambda one: one.name)
-def test_every_tool_can_be_called_in_parallel(one: ToolSpec) -> None:
-    for language, ways in (("en", one.en), ("zh-TW", one.zh)):
-        for seed in range(6):
-            text, asked = ask_several(one, scene(seed, language), ways, 3, [""])
-            assert len(asked) == 3
-            for item in asked:
-                for parameter in one.parameters:
-                    if parameter.slot and parameter.name in item.draws:
-                        value = item.draws[parameter.name].value
-                        for part in copied_texts(parameter.slot, value):
-                            assert part.lower() in text.lower()
-
-
-def test_an_article_fits_the_value_that_follows() -> None:
-    one = spec(parameters={"kind": "words apple:蘋果, pear:梨子 | Kind | 種類"},
-               en=["Find a {kind}."] * 3, zh=["找{kind}。"] * 3)  # fmt: skip
-    texts = {ask(one, scene(seed), one.en).text for seed in range(20)}
-    assert texts == {"Find an apple.", "Find a pear."}
-
-
-def test_only_english_sentences_get_a_capital() -> None:
-    one = spec(parameters={"x": "int 1..9 | x | x"}, en=["x={x}?"] * 3, zh=["x={x}？"] * 3)
-    assert ask(one, scene(), one.en).text[0] == "X"
-    assert ask(one, scene(1, "zh-TW"), one.zh).text[0] == "x"
-
-
-def test_whole_questions_are_joined_in_lower_case_unless_a_value_begins() -> None:
-    one = spec()
-    first, second = Asked(one, "Go home.", {}, True), Asked(one, "Rome is where?", {}, False)
-    assert join_questions([first, first, second], scene(), ["Also, "]) == (
-        "Go home. Also, go home. Also, Rome is where?"
+def test_objects_in_a_list_have_their_required_fields() -> None:
+    fields = (
+        Field("dish", parse_slot("dish"), True),
+        Field("count", parse_slot("int 2..9"), True),
+        Field("note", parse_slot("words hot:熱, cold:冷"), False),
     )
+    en, zh = parse_wording("{count} {dish}[ {note}]"), parse_wording("{dish}{count}份[{note}]")
+    slot = Objects(1, 3, fields, en, zh)
+    items = slot.schema()["items"]
+    assert items["required"] == ["dish", "count"] and set(items["properties"]) >= {"note"}
+    lengths = set()
+    for seed in range(40):
+        draw = slot.draw(scene(seed))
+        lengths.add(len(draw.value))
+        for value in draw.value:
+            assert list(value)[:2] == ["dish", "count"]
+            assert all(str(item) in draw.text for item in value.values())
+    assert lengths == {1, 2, 3}
+    assert any("note" in value for seed in range(40) for value in slot.draw(scene(seed)).value)
 
 
-def test_calculated_results_are_true() -> None:
-    values = {"weight_kg": 81, "height_cm": 180, "bill": 50, "tip_percent": 15}
-    assert CALCULATIONS["bmi"](values) == 25
-    assert CALCULATIONS["tip"](values) == 7.5
-    assert CALCULATIONS["mean"]({"numbers": [1, 2, 6]}) == 3
-    assert CALCULATIONS["discount"]({"price": 200, "discount": 25}) == 150
-    assert CALCULATIONS["split"]({"total": 100, "people": 3}) == 33.33
-    assert CALCULATIONS["rectangle_area"]({"length": 3, "width": 4}) == 12
-    money = {"amount": 64, "from_currency": "TWD", "to_currency": "EUR"}
-    assert CALCULATIONS["exchange"](money) == 1.8
-    used = {one.calc for one in catalogue() if one.calc}
-    assert used <= set(CALCULATIONS)
+def test_a_matrix_is_said_as_it_is_written() -> None:
+    for draw in draws("matrix int -5..9 2..3x2"):
+        assert json.loads(draw.text) == draw.value
+        assert len(draw.value) in (2, 3) and all(len(row) == 2 for row in draw.value)
 
 
-def test_the_fields_of_an_entry_are_documented() -> None:
-    from formosa.data.synth import catalogue as module
+def test_a_vector_is_always_in_brackets() -> None:
+    """Two lists in one question would run together otherwise."""
+    assert all(json.loads(draw.text) == draw.value for draw in draws("vector int 1..9 x3..3"))
 
-    for name in FIELDS - {"say", "calc", "group", "general"}:
-        assert name in (module.__doc__ or "")
+
+def test_null_is_said_in_words_that_the_schema_tells() -> None:
+    slot = parse_slot("null no limit / 不限 -> int 1..9")
+    assert slot.schema() == {"type": ["integer", "null"]}
+    assert slot.rule == ("null: no limit", "不限時為 null")
+    found = draws("null no limit / 不限 -> int 1..9")
+    assert {draw.text for draw in found if draw.value is None} == {"no limit"}
+    assert {type(draw.value) for draw in found} == {int, type(None)}
+    choice = parse_slot("null none / 無 -> enum a, b").schema()
+    assert choice == {"type": ["string", "null"], "enum": ["a", "b", None]}

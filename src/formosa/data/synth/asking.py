@@ -5,16 +5,26 @@ Knows one call at a time and how several questions are joined. Roles and kinds a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from formosa.chat.message import ToolCall
-from formosa.data.synth.catalogue import ToolSpec, styled
+from formosa.data.synth.catalogue import ToolSpec, styled_parameter
 from formosa.data.synth.slots import Attribute, Draw, Scene, join_words
 from formosa.data.synth.wording import Hole, Wording, choose, holes
 
+QUOTES = {'"': '"', "「": "」", "《": "》", "〈": "〉"}
 ENDINGS = "?.!？。！"
+# "1 seats" → "1 seat": a wording is written for several.
+SINGULAR = {"children": "child", "people": "person", "copies": "copy", "retries": "retry"}
+ONE_OF_MANY = re.compile(
+    r"((?<![\d.,-])(?:1|[Oo]ne) )(children|people|copies|adults|seats|days|nights|cups|bikes|stars"
+    r"|hours|tickets|lots|months|years|minutes|decimals|kilometres|questions|sentences|terms"
+    r"|colours|dependants|retries|rows|files|replicas|rooms|pages|examples|degrees)\b"
+)
+VOWEL = r"[AEIOaeio]|8|1[18](?!\d)"  # an "8-day trip" is said with a vowel, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class Asked:
             if item.name not in self.draws:
                 continue
             where = values
-            *outer, last = [styled(part, style) for part in item.name.split(".")]
+            *outer, last = [styled_parameter(part, style) for part in item.name.split(".")]
             for name in outer:
                 where = where.setdefault(name, {})
             where[last] = self.draws[item.name].value
@@ -89,11 +99,14 @@ def _joined(texts: Iterable[str], scene: Scene) -> str:
     for text in texts:
         if whole[-1:].isdecimal() and text[:1].isdecimal():
             whole += " "
-        if (whole == "A " or whole.endswith(" a ")) and text[:1] in set("AEIOaeio"):
+        if (whole == "A " or whole.endswith(" a ")) and re.match(VOWEL, text):
             whole = whole[:-1] + "n "
         whole += text
     whole = " ".join(whole.split())
-    return whole if scene.zh else whole[:1].upper() + whole[1:]
+    if scene.zh:
+        return whole
+    whole = ONE_OF_MANY.sub(lambda found: found[1] + SINGULAR.get(found[2], found[2][:-1]), whole)
+    return whole[:1].upper() + whole[1:]
 
 
 def ask_several(
@@ -158,11 +171,25 @@ def _vary(
         if isinstance(part, str):
             texts.append(part)
         elif part.name == spec.vary:
-            texts.append(join_words([item[spec.vary].text for item in varied], zh=scene.zh))
+            words = [item[spec.vary].text for item in varied]
+            opening = texts[-1][-1:] if texts else ""
+            texts.append(join_words(_quoted(words, opening), zh=scene.zh))
         else:
             texts.append(_draw(spec, part, scene, shared).text)
     text = _joined(texts, scene)
     return text, [Asked(spec, text, {**shared, **item}) for item in varied]
+
+
+def _quoted(words: Sequence[str], opening: str) -> list[str]:
+    """Words within one pair of quotation marks, each to be in a pair of its own."""
+    if opening not in QUOTES or not opening:
+        return list(words)
+    closing = QUOTES[opening]
+    last = len(words) - 1
+    return [
+        (opening if i else "") + word + (closing if i < last else "")
+        for i, word in enumerate(words)
+    ]
 
 
 def join_questions(asked: Sequence[Asked], scene: Scene, connectors: Sequence[str]) -> str:

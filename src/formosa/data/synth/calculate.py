@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import factorial, lcm
 from typing import Any
 
 Values = Mapping[str, Any]
@@ -32,5 +33,19 @@ CALCULATIONS: dict[str, Callable[[Values], Any]] = {
     "to_fahrenheit": lambda v: _round(v["celsius"] * 9 / 5 + 32, 1),
     "simple_interest": lambda v: _round(v["principal"] * v["annual_rate"] * v["years"]),
     "speed": lambda v: _round(v["distance"] / v["time"]),
+    "water": lambda v: (
+        v["weight_kg"] * 30 + v.get("exercise_minutes", 0) * 10 + (500 if v.get("hot_day") else 0)
+    ),
+    "rent_total": lambda v: _round((v["rent"] + sum(v["fees"])) / v.get("roommates", 1)),
+    "dot": lambda v: _round(sum(a * b for a, b in zip(v["vectorA"], v["vectorB"], strict=True))),
+    "factorial": lambda v: factorial(v["number"]),
+    "lcm": lambda v: lcm(*v["numbers"]),
+    "percent_change": lambda v: _round(
+        (v["new_value"] - v["old_value"]) / v["old_value"] * 100, v.get("decimals", 1)
+    ),
+    "fuel": lambda v: _round(v["kilometres"] / v["litres"]),
+    "dilution": lambda v: _round(v["target_molarity"] * v["final_volume_ml"] / v["stock_molarity"]),
+    "solute": lambda v: _round(v["solutionGrams"] * v["share"]),
+    "gear": lambda v: _round(v["rpm"] * v["input_teeth"] / v["output_teeth"]),
     "split": lambda v: _round(v["total"] / v["people"]),
 }

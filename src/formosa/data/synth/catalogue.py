@@ -14,10 +14,15 @@ The files in `domains/` are plain data, one entry a tool:
       more: and with … | 還有…                    # a short second question after a whole one
       result: {temperature: int 5..35}            # what the tool gives back
       reply: It is {temperature} °C. | 目前 {temperature} 度。
+      then: And in {location}? | 那{location}呢？     # a later question that refers back
+      beyond: Will it snow in {location} in 2050? | …   # a question near to it that it can't answer
 
 A parameter is optional with `?`; `=` gives its default (JSON). `range.low` is a field of the
-object `range`. Tools of the same `group` do the same and are never offered together; a `general`
-tool could answer anything and is offered only where it is called.
+object `range`; where `range` is `objects 1..3 …`, it is a field of the objects in a list, and the
+words after the counts say how one of them is told, in English and in zh-TW.
+Tools of the same `group` do the same and are never offered together; those of the same `kin`
+could answer each other's questions after a fashion, and none of them stands for "no tool fits".
+A `general` tool could answer anything and is offered only where it is called.
 """
 
 from __future__ import annotations
@@ -32,13 +37,16 @@ from importlib import resources
 from typing import Any
 
 from formosa.chat.message import Tool
-from formosa.data.synth.slots import Slot, parse_slot
+from formosa.data.synth.calculate import CALCULATIONS
+from formosa.data.synth.notation import parse_slot
+from formosa.data.synth.slots import NO_RULE, Attribute, Choice, Number, Slot
+from formosa.data.synth.structures import Field, Objects
 from formosa.data.synth.wording import Wording, holes, parse_wording, sure_holes
 from formosa.data.synth.words import read_yaml
 
 FIELDS = {
     "name", "does", "doc", "parameters", "en", "zh", "vary", "more", "result", "say", "reply",
-    "group", "general", "calc",
+    "group", "kin", "general", "calc", "then", "beyond",
 }  # fmt: skip
 
 
@@ -70,11 +78,24 @@ class Parameter:
     default: Any = None
 
     @property
-    def parent(self) -> str:
-        return self.name.rpartition(".")[0]
+    def ruled(self) -> bool:
+        """Whether a value can't be written right without reading the description."""
+        plain = self.slot is None or self.slot.rule == NO_RULE
+        kind = self.slot.form if isinstance(self.slot, Number) else ""
+        return not plain or kind in ("percent", "rate") or isinstance(self.slot, Attribute)
+
+    def description(self, language: str) -> str:
+        """The text of the schema, with the rule of the slot."""
+        own, rule = self.doc.of(language), Pair(*(self.slot.rule if self.slot else NO_RULE))
+        if not rule.en:
+            return own
+        if not own:
+            return rule.of(language)
+        zh = language == "zh-TW"
+        return f"{own}{'，' if zh else '; '}{rule.of(language)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ToolSpec:
     """A tool of the catalogue."""
 
@@ -87,29 +108,18 @@ class ToolSpec:
     zh: tuple[Wording, ...]
     vary: str
     more: tuple[Wording, Wording] | None
-    result: Mapping[str, str]
+    result: Mapping[str, Slot | str]  # "=name" repeats an argument
     say: Pair | None
     reply: Pair | None
+    then: tuple[Wording, Wording] | None
+    beyond: tuple[Wording, Wording] | None
     group: str
+    kin: str
     general: bool
     calc: str
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """The names of the required parameters that hold a value (fields of objects too)."""
-        return tuple(item.name for item in self.parameters if item.required and item.slot)
-
-    @property
-    def optional(self) -> tuple[str, ...]:
-        """The names of the parameters that need not be given."""
-        return tuple(item.name for item in self.parameters if not item.required)
-
-    @property
-    def held_out(self) -> bool:
-        """Whether the whole tool belongs to the held-out split: about one in nine, for ever."""
-        if self.general or self.name in ALWAYS_TRAINED:
-            return False
-        return hashlib.sha256(self.name.encode()).digest()[0] % 9 == 0
+    held_out: bool  # the whole tool belongs to the held-out split: about one in nine, for ever
+    required: tuple[str, ...]  # parameters that always have a value (fields of objects too)
+    optional: tuple[str, ...]  # parameters that need not be given
 
     def wordings(self, language: str, *, held_out: bool) -> tuple[Wording, ...]:
         """The ways of asking of one split: the last way is kept back from training."""
@@ -122,47 +132,78 @@ class ToolSpec:
         return next(item for item in self.parameters if item.name == name)
 
     def styled_name(self, style: str) -> str:
-        return f"{self.domain}_{self.name}" if style == "module" else styled(self.name, style)
+        if style == "module":
+            return f"{self.domain}_{self.name}"
+        if style == "dotted":
+            return f"{self.domain}.{self.name}"
+        return styled(self.name, style)
 
-    def tool(self, language: str, style: str = "", without: Collection[str] = ()) -> Tool:
+    def tool(
+        self,
+        language: str,
+        style: str = "",
+        without: Collection[str] = (),
+        *,
+        bare: bool = False,
+        closed: bool = False,
+    ) -> Tool:
         """The tool as a model sees it; `style` is one of STYLES.
 
         Parameters named in `without` are not shown: a tool need not offer all that it could.
+        With `bare`, parameters have no description unless a value depends on it; with `closed`,
+        the schema says that there are no others.
         """
-        properties: dict[str, Any] = {}
-        required: list[str] = []
-        for item in self.parameters:
-            if item.name in without:
-                continue
-            names = [styled(part, style) for part in item.name.split(".")]
-            schema = item.slot.schema() if item.slot else {"type": "object", "properties": {}}
-            ordered = {"type": schema["type"], "description": item.doc.of(language), **schema}
-            if not item.doc.en:
-                del ordered["description"]
-            if item.default is not None:
-                ordered["default"] = item.default
-            where, needed = properties, required
-            if item.parent:
-                outer = properties[names[0]]
-                where = outer["properties"]
-                needed = outer.setdefault("required", [])
-            where[names[-1]] = ordered
-            if item.required:
-                needed.append(names[-1])
-        parameters = {"type": "object", "properties": properties, "required": required}
-        return Tool.of(self.styled_name(style), self.doc.of(language), parameters)
+        return _tool(self, language, style, frozenset(without), bare, closed)
 
 
-STYLES = ("", "camel", "module")
+@functools.lru_cache(maxsize=8192)
+def _tool(
+    spec: ToolSpec, language: str, style: str, without: frozenset[str], bare: bool, closed: bool
+) -> Tool:
+    parameters: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
+    for item in spec.parameters:
+        if item.name in without or item.name.rpartition(".")[0] in without:
+            continue
+        *outer, last = [styled_parameter(part, style) for part in item.name.split(".")]
+        where = parameters
+        for name in outer:
+            where = where["properties"][name]
+            where.setdefault("required", [])
+        if item.slot is None:
+            schema: dict[str, Any] = {"type": "object", "properties": {}}
+        else:
+            schema = item.slot.schema()
+        text = "" if bare and not item.ruled else item.description(language)
+        if text:
+            schema = {"type": schema["type"], "description": text, **schema}
+        if item.default is not None:
+            schema["default"] = item.default
+        where["properties"][last] = schema
+        if item.required:
+            where["required"].append(last)
+    if closed:
+        parameters["additionalProperties"] = False
+    return Tool.of(spec.styled_name(style), spec.doc.of(language), parameters)
+
+
+STYLES = ("", "camel", "module", "dotted", "pascal")
 ALWAYS_TRAINED = {"get_weather"}
 
 
+@functools.cache
 def styled(name: str, style: str) -> str:
-    """`get_weather` → `getWeather` in the style `camel`; other styles leave it."""
-    if style != "camel":
-        return name
+    """`get_weather` → `getWeather` as `camel`, `GetWeather` as `pascal`; others leave it."""
+    if style not in ("camel", "pascal") or "_" not in name:
+        return name[:1].upper() + name[1:] if style == "pascal" else name
     head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
+    return (head if style == "camel" else head.capitalize()) + "".join(
+        part[:1].upper() + part[1:] for part in rest
+    )
+
+
+def styled_parameter(name: str, style: str) -> str:
+    """Parameters are `max_price` or `maxPrice`, whatever the tool is called."""
+    return styled(name, style) if style == "camel" else name
 
 
 def read_spec(entry: Mapping[str, Any], domain: str) -> ToolSpec:
@@ -183,32 +224,82 @@ def _read_spec(entry: Mapping[str, Any], domain: str) -> ToolSpec:
     unknown = set(entry) - FIELDS
     if unknown:
         raise ValueError(f"unknown field {sorted(unknown)}")
-    more = Pair.read(entry["more"]) if "more" in entry else None
+    name, general = entry["name"], bool(entry.get("general"))
+    parameters = _parameters(entry["parameters"])
+    free = {item.name for item in parameters if not item.required}
+    always = [item for item in parameters if not any(_within(item.name, outer) for outer in free)]
+    trained = general or name in ALWAYS_TRAINED
     return ToolSpec(
-        name=entry["name"],
+        name=name,
         domain=domain,
         does=Pair.read(entry["does"]),
         doc=Pair.read(entry["doc"]),
-        parameters=tuple(_parameter(name, text) for name, text in entry["parameters"].items()),
+        parameters=parameters,
         en=tuple(parse_wording(text) for text in entry["en"]),
         zh=tuple(parse_wording(text) for text in entry["zh"]),
         vary=entry.get("vary", ""),
-        more=(parse_wording(more.en), parse_wording(more.zh)) if more else None,
-        result=entry.get("result", {}),
+        more=_ways(entry, "more"),
+        result={
+            key: text if text.startswith("=") else parse_slot(text)
+            for key, text in entry.get("result", {}).items()
+        },
         say=Pair.read(entry["say"]) if "say" in entry else None,
         reply=Pair.read(entry["reply"]) if "reply" in entry else None,
-        group=entry.get("group", entry["name"]),
-        general=bool(entry.get("general")),
+        then=_ways(entry, "then"),
+        beyond=_ways(entry, "beyond"),
+        group=entry.get("group", name),
+        kin=entry.get("kin", entry.get("group", name)),
+        general=general,
         calc=entry.get("calc", ""),
+        held_out=not trained and hashlib.sha256(name.encode()).digest()[0] % 9 == 0,
+        required=tuple(item.name for item in always if item.slot),
+        optional=tuple(item.name for item in parameters if not item.required),
     )
 
 
-def _parameter(name: str, text: str) -> Parameter:
+def _within(name: str, outer: str) -> bool:
+    return name == outer or name.startswith(f"{outer}.")
+
+
+def _ways(entry: Mapping[str, Any], field: str) -> tuple[Wording, Wording] | None:
+    if field not in entry:
+        return None
+    pair = Pair.read(entry[field])
+    return parse_wording(pair.en), parse_wording(pair.zh)
+
+
+def _parameters(entries: Mapping[str, str]) -> tuple[Parameter, ...]:
+    """All parameters; the fields of objects in a list are part of their list's slot."""
+    lists = {name.rstrip("?") for name, text in entries.items() if text.startswith("objects ")}
+    fields: dict[str, list[Field]] = {name: [] for name in lists}
+    for name, text in entries.items():
+        outer, _, inner = name.rpartition(".")
+        if outer in lists:
+            if "_" in inner:
+                raise ValueError(f"{name}: a field of objects in a list is called by one word")
+            slot = parse_slot(text.split(" | ")[0])
+            fields[outer].append(Field(inner.rstrip("?"), slot, not inner.endswith("?")))
+    return tuple(
+        _parameter(name, text, fields.get(name.rstrip("?"), []))
+        for name, text in entries.items()
+        if name.rpartition(".")[0] not in lists
+    )
+
+
+def _parameter(name: str, text: str, fields: list[Field]) -> Parameter:
     parts = [part.strip() for part in text.split(" | ")]
     name, _, default = name.partition("=")
+    slot: Slot | None = None
+    if parts[0].startswith("objects "):
+        _, counts, ways = parts[0].split(" ", 2)
+        low, high = counts.split("..")
+        en, zh = (parse_wording(way) for way in ways.split(" / "))
+        slot = Objects(int(low), int(high), tuple(fields), en, zh)
+    elif parts[0] != "object":
+        slot = parse_slot(parts[0])
     return Parameter(
         name=name.rstrip("?"),
-        slot=None if parts[0] == "object" else parse_slot(parts[0]),
+        slot=slot,
         doc=Pair(parts[1], parts[2]) if len(parts) > 2 else Pair("", ""),
         question=Pair(parts[3], parts[4]) if len(parts) > 4 else None,
         required=not name.endswith("?"),
@@ -224,8 +315,6 @@ def _default(text: str) -> Any:
 
 def _check(spec: ToolSpec) -> None:
     """What would otherwise show as a broken row a thousand rows later."""
-    from formosa.data.synth.slots import Attribute
-
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", spec.name):
         raise ValueError("a tool's name has letters, digits and underscores")
     names = {item.name for item in spec.parameters}
@@ -240,13 +329,37 @@ def _check(spec: ToolSpec) -> None:
             unsaid = (set(spec.required) & said) - set(sure_holes(way))
             if unsaid:
                 raise ValueError(f"a question doesn't say {sorted(unsaid)}")
-    for way in spec.more or ():
+    for way in (*(spec.more or ()), *(spec.then or ()), *(spec.beyond or ())):
         if set(holes(way)) - names:
             raise ValueError(f"no parameter {sorted(set(holes(way)) - names)}")
     if spec.vary and spec.vary not in names:
         raise ValueError(f"no parameter {spec.vary}")
     if spec.result and not spec.reply:
         raise ValueError("a result needs a reply")
+    if spec.reply:
+        _check_reply(spec, names)
+    for item in spec.parameters:
+        if isinstance(item.slot, Choice) and isinstance(item.default, str):
+            _check_default(item.slot, item)
+
+
+def _check_default(slot: Choice, item: Parameter) -> None:
+    if item.default not in [value for value, _, _ in slot.options]:
+        raise ValueError(f"the default {item.default!r} is no option of {item.name}")
+
+
+def _check_reply(spec: ToolSpec, names: set[str]) -> None:
+    """A reply may tell what came back and what is required; the rest need not be there."""
+    if spec.calc and spec.calc not in CALCULATIONS:
+        raise ValueError(f"no calculation {spec.calc!r}")
+    told = {name for name, slot in spec.result.items() if not isinstance(slot, str)}
+    known = told | {name.replace(".", "_") for name in spec.required}
+    known |= {"result"} if spec.calc else set()
+    for text in (spec.reply, spec.say):
+        for language in ("en", "zh-TW") if text else ():
+            holes = set(re.findall(r"{(\w+)}", text.of(language) if text else ""))
+            if holes - known:
+                raise ValueError(f"the reply can't know {sorted(holes - known)}")
 
 
 @functools.cache

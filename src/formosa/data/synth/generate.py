@@ -6,29 +6,36 @@ does not change when more rows are asked for, and nothing depends on hashing or 
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from formosa.data.rows import LANGUAGES, Row
-from formosa.data.synth.dialogue import KINDS, Stage
+from formosa.data.synth.dialogue import KINDS
+from formosa.data.synth.stage import PATIENCE, Stage
 
 ATTEMPTS = 60
 SOURCE = "synth"
+TWIN = "-thinking"  # how the id of a twin ends
 
-# Questions that some test or demonstration asks. A model must not learn them by heart.
+# Questions that some test or demonstration asks, and what gives away a rewording of them. A model
+# must not learn them by heart.
 RESERVED = frozenset(
     {"台北氣溫如何？另外，告訴我最新的關稅政策", "台北氣溫如何？另外，告訴我川普最新關稅政策"}
 )
+RESERVED_WORDS = ("關稅", "川普", "tariff", "trump")
 
 DEFAULT_KINDS: dict[str, float] = {
-    "single": 24,
+    "single": 22,
     "multiple": 18,
-    "parallel": 18,
-    "parallel_multiple": 14,
-    "irrelevant": 6,
-    "missing": 6,
-    "answer": 11,
-    "chat": 3,
+    "parallel": 17,
+    "parallel_multiple": 13,
+    "irrelevant": 7,
+    "missing": 5,
+    "answer": 10,
+    "multi_turn": 3,
+    "chat": 2,
+    "chat_with_tools": 3,
 }
 DEFAULT_LANGUAGES: dict[str, float] = {"zh-TW": 40, "en": 60}
 
@@ -45,16 +52,37 @@ def shares(total: int, weights: Mapping[str, float]) -> dict[str, int]:
 
 
 def make_row(
-    seed: int, number: int, kind: str, language: str, *, held_out: bool = False, attempt: int = 0
+    seed: int,
+    number: int,
+    kind: str,
+    language: str,
+    *,
+    held_out: bool = False,
+    attempt: int = 0,
+    max_tools: int = 6,
+    thinking: bool = False,
 ) -> Row:
-    """One row; the arguments are all that it depends on."""
+    """One row; the arguments are all that it depends on.
+
+    With `thinking`, the same row with reasoning: its twin.
+    """
     split = "heldout" if held_out else "train"
     place = f"{split}-{kind}-{language}-{number}"
-    rng = random.Random(f"formosa synth 1 {seed} {place} {attempt}")
-    # The seed shifts the turn, or every seed would begin with the same tools.
-    turn = number + random.Random(f"turn {seed} {kind}").randrange(1000)
-    messages, tools = KINDS[kind](Stage.of(rng, language, held_out=held_out, turn=turn))
-    return Row(f"synth-{seed}-{place}", SOURCE, kind, language, messages, tools)
+    rng = random.Random(f"formosa synth 2 {seed} {place} {attempt}")
+    # The seed shifts the turn, or every seed would begin with the same tools. A tool that has
+    # nothing new to say leaves its turn to the next.
+    turn = number + _shift(seed, kind) + attempt // PATIENCE
+    stage = Stage.of(
+        rng, language, held_out=held_out, turn=turn, max_tools=max_tools, thinking=thinking
+    )
+    messages, tools = KINDS[kind](stage)
+    name = f"synth-{seed}-{place}{TWIN if thinking else ''}"
+    return Row(name, SOURCE, kind, language, messages, tools)
+
+
+@functools.cache
+def _shift(seed: int, kind: str) -> int:
+    return random.Random(f"turn {seed} {kind}").randrange(1000)
 
 
 def generate(
@@ -65,8 +93,10 @@ def generate(
     languages: Mapping[str, float] | None = None,
     held_out: bool = False,
     seen: set[str] | None = None,
+    thinking: float = 0.0,
+    max_tools: int = 6,
 ) -> Iterator[Row]:
-    """`count` rows in shuffled order, no two with the same question.
+    """`count` rows in shuffled order, no two with the same question; twins come on top.
 
     Args:
         count: how many rows; fewer come where all that can be said has been said.
@@ -75,6 +105,8 @@ def generate(
         languages: weights of `zh-TW` and `en`.
         held_out: make the held-out split: tools and wordings that training rows never have.
         seen: questions that must not come again; new ones are added.
+        thinking: share of the rows, 0 to 1, that are followed by their twin with reasoning.
+        max_tools: most tools that are offered in a row.
     """
     seen = seen if seen is not None else set()
     places = [
@@ -84,27 +116,33 @@ def generate(
         for number in range(part)
     ]
     split = "heldout" if held_out else "train"
-    random.Random(f"formosa synth order {seed} {split}").shuffle(places)
+    order = random.Random(f"formosa synth order {seed} {split}")
+    order.shuffle(places)
     for kind, language, number in places:
-        row = _fresh_row(seed, number, kind, language, held_out, seen)
-        if row:
-            yield row
+        thinks = order.random() < thinking
+        make = functools.partial(
+            make_row, seed, number, kind, language, held_out=held_out, max_tools=max_tools
+        )
+        for attempt in range(ATTEMPTS):
+            row = make(attempt=attempt)
+            if is_new(row, seen):
+                seen.add(row.question)
+                yield row
+                if thinks:
+                    yield make(attempt=attempt, thinking=True)
+                break
 
 
-def _fresh_row(
-    seed: int, number: int, kind: str, language: str, held_out: bool, seen: set[str]
-) -> Row | None:
-    """A row with a new question; None where the little there is to say has all been said."""
-    for attempt in range(ATTEMPTS):
-        row = make_row(seed, number, kind, language, held_out=held_out, attempt=attempt)
-        if (
-            _calls_differ(row)
-            and row.question not in seen
-            and not RESERVED & {row.question.replace(" ", "")}
-        ):
-            seen.add(row.question)
-            return row
-    return None
+def is_new(row: Row, seen: Collection[str]) -> bool:
+    """Whether the row may be kept: a new question, no reserved one, and no call twice."""
+    question = row.question
+    return question not in seen and not is_reserved(question) and _calls_differ(row)
+
+
+def is_reserved(question: str) -> bool:
+    """Whether a test or demonstration asks this, or the same in other words."""
+    lowered = question.lower()
+    return question.replace(" ", "") in RESERVED or any(word in lowered for word in RESERVED_WORDS)
 
 
 def _calls_differ(row: Row) -> bool:

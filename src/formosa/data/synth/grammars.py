@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 from formosa.data.synth.words import read_yaml
 
@@ -81,6 +82,10 @@ def iso_date(rng: random.Random, zh: bool) -> str:
     return f"{2024 + rng.randrange(6)}-{1 + rng.randrange(12):02}-{1 + rng.randrange(28):02}"
 
 
+def year_month(rng: random.Random, zh: bool) -> str:
+    return f"{2024 + rng.randrange(3)}-{1 + rng.randrange(12):02}"
+
+
 def time(rng: random.Random, zh: bool) -> str:
     return f"{6 + rng.randrange(17):02}:{5 * rng.randrange(12):02}"
 
@@ -132,6 +137,106 @@ def code(rng: random.Random, pattern: str) -> str:
     )
 
 
+def labels(low: Decimal, high: Decimal, step: Decimal, units: Sequence[str]) -> Grammar:
+    """Numbers that are text because their unit is part of them: `45GB`."""
+
+    def label(rng: random.Random, zh: bool) -> str:
+        value = low + step * rng.randrange(int((high - low) / step) + 1)
+        text = f"{value:f}"
+        if "." in text:
+            text = text.rstrip("0").rstrip(".")
+        return text + units[rng.randrange(len(units))]
+
+    return label
+
+
+def phone(rng: random.Random, zh: bool) -> str:
+    """A mobile number that looks like one of Taiwan."""
+    return "09" + code(rng, "99-999-999" if rng.random() < 0.5 else "99999999")
+
+
+def url(rng: random.Random, zh: bool) -> str:
+    name, page = invented(rng).lower(), piece(rng, "page")
+    return f"https://{name}.example.{piece(rng, 'domain')}/{page}"
+
+
+def path(rng: random.Random, zh: bool) -> str:
+    """A file with its folder."""
+    folder, stem, ending = piece(rng, "folder"), piece(rng, "stem"), piece(rng, "ending_of_file")
+    number = f"_{1 + rng.randrange(40)}" if rng.random() < 0.4 else ""
+    return f"{folder}/{stem}{number}.{ending}"
+
+
+def filename(rng: random.Random, zh: bool) -> str:
+    return path(rng, zh).rpartition("/")[2]
+
+
+def username(rng: random.Random, zh: bool) -> str:
+    return f"{piece(rng, 'en_first').lower()}{piece(rng, 'handle')}{1 + rng.randrange(99)}"
+
+
+def formula(rng: random.Random, zh: bool) -> str:
+    """A polynomial in x as programs write it."""
+    a, b, c = (1 + rng.randrange(9) for _ in range(3))
+    sign = "+-"[rng.randrange(2)]
+    forms = (
+        f"{a}*x**2 {sign} {b}*x + {c}", f"x**3 {sign} {b}*x", f"{a}*x + {b}", f"sin({a}*x)",
+        f"exp(-{b}*x)", f"{a}/(x + {c})", f"sqrt(x {sign} {c})", f"x**{a + 1} {sign} {c}",
+    )  # fmt: skip
+    return forms[rng.randrange(len(forms))]
+
+
+def dna(rng: random.Random, zh: bool) -> str:
+    return "".join("ACGT"[rng.randrange(4)] for _ in range(8 + rng.randrange(8)))
+
+
+def version(rng: random.Random, zh: bool) -> str:
+    return f"{rng.randrange(6)}.{rng.randrange(15)}.{rng.randrange(10)}"
+
+
+def cell_range(rng: random.Random, zh: bool) -> str:
+    """Cells of a spreadsheet: `B2:B20`."""
+    column, first = LETTERS[rng.randrange(8)], 1 + rng.randrange(5)
+    return f"{column}{first}:{column}{first + 4 + rng.randrange(40)}"
+
+
+def hex_color(rng: random.Random, zh: bool) -> str:
+    return "#" + "".join("0123456789ABCDEF"[rng.randrange(16)] for _ in range(6))
+
+
+def eatery(rng: random.Random, zh: bool) -> str:
+    """A restaurant that does not exist."""
+    if zh:
+        return f"阿{piece(rng, 'zh_given')}{piece(rng, 'zh_eatery')}"
+    return f"{invented(rng)} {piece(rng, 'en_eatery')}"
+
+
+def picture(rng: random.Random, zh: bool) -> str:
+    ending = ("jpg", "png", "webp")[rng.randrange(3)]
+    return f"{piece(rng, 'shot')}_{100 + rng.randrange(900)}.{ending}"
+
+
+def table(rng: random.Random, zh: bool) -> str:
+    ending = ("csv", "xlsx", "parquet")[rng.randrange(3)]
+    return f"{piece(rng, 'stem')}_{2020 + rng.randrange(7)}.{ending}"
+
+
+def video(rng: random.Random, zh: bool) -> str:
+    ending = ("mp4", "mov", "webm")[rng.randrange(3)]
+    return f"{piece(rng, 'shot')}_{100 + rng.randrange(900)}.{ending}"
+
+
+def dice(rng: random.Random, zh: bool) -> str:
+    """Dice as players write them: `3d6`."""
+    return f"{1 + rng.randrange(6)}d{(4, 6, 8, 10, 12, 20)[rng.randrange(6)]}"
+
+
+def time_span(rng: random.Random, zh: bool) -> str:
+    """From when to when on one day: `09:30-11:00`."""
+    start = 8 + rng.randrange(9)
+    return f"{start:02}:{30 * rng.randrange(2):02}-{start + 1 + rng.randrange(3):02}:00"
+
+
 GRAMMARS: dict[str, Grammar] = {
     "person": person,
     "title": title,
@@ -139,6 +244,7 @@ GRAMMARS: dict[str, Grammar] = {
     "project": project,
     "date": date,
     "iso_date": iso_date,
+    "year_month": year_month,
     "time": time,
     "weekday": weekday,
     "month": month,
@@ -146,4 +252,20 @@ GRAMMARS: dict[str, Grammar] = {
     "street": street,
     "us_city": us_city,
     "email": email,
+    "phone": phone,
+    "url": url,
+    "path": path,
+    "filename": filename,
+    "username": username,
+    "formula": formula,
+    "dna": dna,
+    "version": version,
+    "time_span": time_span,
+    "dice": dice,
+    "hex_color": hex_color,
+    "eatery": eatery,
+    "picture": picture,
+    "video": video,
+    "table": table,
+    "cell_range": cell_range,
 }

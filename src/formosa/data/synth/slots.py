@@ -1,20 +1,11 @@
 """Slots: what can stand in a parameter, as a value for the call and as words for the question.
 
-A slot is written in one line of a catalogue file:
+The slots of one value and of plain lists are here; dates and clock times are in `times.py`, lists
+of objects, matrices and values that may be null in `structures.py`. How a slot is written in a
+catalogue file is told in `notation.py`.
 
-    int 1..20                  a whole number; `12,000` or `12000` in words (zh-TW also `3萬`)
-    plain 1990..2024           the same without separators: years, floors, chapters
-    count 1..10                the same, sometimes spelled out: `three`, 「三」
-    num 0.5..9.5 step 0.5      a decimal number
-    percent 1..12 step 0.5     value 5, words `5%`
-    rate 1..12 step 0.5        value 0.05, words `5%`
-    flag with pets / without pets / 可帶寵物 / 不可帶寵物     true or false ("-": never false)
-    enum celsius:Celsius:攝氏, kelvin      value:English words:zh-TW words
-    words jazz:爵士樂, rock:搖滾樂         free text, copied in the language of the question
-    city                       a list of words.yaml, copied likewise
-    city.unit                  an attribute of the city that the call has already
-    list int 1..99 x3..5       several of a slot
-    date, iso_date, time, person, title, code AA-999
+A slot may have a rule: what turns its words into its value ("30 thousand" into 30000). The rule
+is part of the parameter's description, so that a model never has to guess it.
 
 The same random numbers give the same draw on every machine: decimal steps are exact.
 """
@@ -24,11 +15,12 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
 from formosa.data.synth import grammars
-from formosa.data.synth.words import Word, word_list
+from formosa.data.synth.words import Word
 
 EN_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 RETRIES = 20  # to find a value that the conversation does not have yet
@@ -53,10 +45,15 @@ class Scene:
     language: str
     taken: set[str] = field(default_factory=set)
     words: dict[str, Word] = field(default_factory=dict)
+    today: date | None = None  # where the system message says what day it is
+    last_day: date | None = None  # that was drawn
 
     @property
     def zh(self) -> bool:
         return self.language == "zh-TW"
+
+
+NO_RULE = ("", "")
 
 
 class Slot(Protocol):
@@ -64,37 +61,61 @@ class Slot(Protocol):
     def copied(self) -> bool:
         """Whether text values must stand literally in the question."""
 
+    @property
+    def rule(self) -> tuple[str, str]:
+        """What a description must say of the value, in English and zh-TW; "" where nothing."""
+
     def schema(self) -> dict[str, Any]: ...
 
     def draw(self, scene: Scene) -> Draw: ...
 
 
 def say_number(value: int | float, scene: Scene, form: str = "int") -> str:
-    """The words of a number: `12,000`, `12000`, 「3萬」, `three`."""
-    if isinstance(value, float) or form == "plain":
+    """The words of a number: `12,000`, `12000`, `three`, `minus 4`; as `wan` also 「3萬」."""
+    if form == "plain":
+        return str(value)
+    if value < 0 and scene.rng.random() < 0.2:
+        return f"負{-value}" if scene.zh else f"minus {-value}"
+    if isinstance(value, float):
         return str(value)
     if form == "count" and 0 < value <= 10 and scene.rng.random() < 0.3:
         return ZH_NUMBERS[value] if scene.zh else EN_NUMBERS[value]
-    if value >= 10_000 and scene.zh and value % 10_000 == 0 and scene.rng.random() < 0.4:
-        return f"{value // 10_000}萬"
-    if value >= 1_000 and scene.rng.random() < 0.6:
+    if form == "wan" and value >= 10_000 and scene.rng.random() < 0.5:
+        if scene.zh and value % 1_000 == 0:
+            return f"{_plain_number(Decimal(value) / 10_000)}萬"
+        if not scene.zh and value % 1_000 == 0 and value < 1_000_000:
+            return f"{value // 1_000} thousand"
+    if abs(value) >= 1_000 and scene.rng.random() < 0.6:
         return f"{value:,}"
     return str(value)
 
 
+RULES = {
+    "wan": ("30 thousand is 30000", "3 萬寫成 30000"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Whole and decimal numbers, `low` to `high` in exact steps."""
+    """Whole and decimal numbers, `low` to `high` in exact steps; `bounds` go into the schema."""
 
     form: str
     low: Decimal
     high: Decimal
     step: Decimal
+    bounds: tuple[int | float, int | float] | None = None
     copied = False
 
+    @property
+    def rule(self) -> tuple[str, str]:
+        return RULES.get(self.form, NO_RULE)
+
     def schema(self) -> dict[str, Any]:
-        whole = self.form in ("int", "plain", "count")
-        return {"type": "integer" if whole else "number"}
+        whole = self.form in ("int", "plain", "count", "wan")
+        schema: dict[str, Any] = {"type": "integer" if whole else "number"}
+        if self.bounds:
+            schema["minimum"], schema["maximum"] = self.bounds
+        return schema
 
     def draw(self, scene: Scene) -> Draw:
         steps = int((self.high - self.low) / self.step)
@@ -118,6 +139,7 @@ class Flag:
     en: tuple[str, str]
     zh: tuple[str, str]
     copied = False
+    rule = NO_RULE
 
     def schema(self) -> dict[str, Any]:
         return {"type": "boolean"}
@@ -130,21 +152,23 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few values; the words may differ from the value."""
+    """One of a few values, text or whole numbers; the words may differ from the value."""
 
-    options: tuple[tuple[str, str, str], ...]  # value, en, zh
+    options: tuple[tuple[str | int, str, str], ...]  # value, en, zh
     copied = False
+    rule = NO_RULE
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": [value for value, _, _ in self.options]}
+        values = [value for value, _, _ in self.options]
+        return {"type": "string" if isinstance(values[0], str) else "integer", "enum": values}
 
     def draw(self, scene: Scene) -> Draw:
-        fresh = [item for item in self.options if item[0] not in scene.taken] or self.options
+        fresh = [item for item in self.options if item[1] not in scene.taken] or self.options
         value, en, zh = fresh[scene.rng.randrange(len(fresh))]
-        scene.taken.add(value)
+        scene.taken.add(en)
         return Draw(value, zh if scene.zh else en)
 
-    def words_of(self, value: str, scene: Scene) -> str:
+    def words_of(self, value: str | int, scene: Scene) -> str:
         for option, en, zh in self.options:
             if option == value:
                 return zh if scene.zh else en
@@ -158,6 +182,7 @@ class Words:
     name: str
     entries: tuple[Word, ...]
     copied = True
+    rule = NO_RULE
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
@@ -182,6 +207,7 @@ class Attribute:
     name: str
     choice: Choice | None
     copied = False
+    rule = NO_RULE
 
     def schema(self) -> dict[str, Any]:
         return self.choice.schema() if self.choice else {"type": "string"}
@@ -197,6 +223,7 @@ class Made:
 
     make: grammars.Grammar
     copied = True
+    rule = NO_RULE
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
@@ -212,16 +239,39 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """A text of a list with its quotation marks around it; the value has none."""
+
+    slot: Words | Made
+    copied = True
+    rule = NO_RULE
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string"}
+
+    def draw(self, scene: Scene) -> Draw:
+        value = self.slot.draw(scene).value
+        if scene.zh:
+            return Draw(value, f"「{value}」")
+        return Draw(value, f"'{value}'" if '"' in value else f'"{value}"')
+
+
+@dataclass(frozen=True, slots=True)
 class Several:
     """A list of `low` to `high` draws of another slot."""
 
     slot: Slot
     low: int
     high: int
+    bracketed: bool = False  # as code writes it, where two lists would run together
 
     @property
     def copied(self) -> bool:
         return self.slot.copied
+
+    @property
+    def rule(self) -> tuple[str, str]:
+        return self.slot.rule
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "items": self.slot.schema()}
@@ -234,7 +284,7 @@ class Several:
             texts = [str(value) for value in values]
             if self.high == 2:  # a point
                 return Draw(values, f"({', '.join(texts)})")
-            if scene.rng.random() < 0.4:
+            if self.bracketed or scene.rng.random() < 0.4:
                 return Draw(values, f"[{', '.join(texts)}]")
         else:
             texts = [draw.text for draw in draws]
@@ -247,53 +297,6 @@ def join_words(texts: Sequence[str], *, zh: bool) -> str:
         return "".join(texts)
     head = ("、" if zh else ", ").join(texts[:-1])
     return f"{head}{'和' if zh else ' and '}{texts[-1]}"
-
-
-def parse_slot(text: str) -> Slot:
-    """The slot that a line of a catalogue names.
-
-    Raises:
-        ValueError: no such slot, list or grammar.
-    """
-    kind, _, rest = text.strip().partition(" ")
-    if kind in ("int", "plain", "count", "num", "percent", "rate"):
-        span, _, step = rest.partition(" step ")
-        low, high = span.split("..")
-        return Number(kind, Decimal(low), Decimal(high), Decimal(step or 1))
-    if kind == "flag":
-        yes_en, no_en, yes_zh, no_zh = (part.strip() for part in rest.split(" / "))
-        return Flag((yes_en, no_en), (yes_zh, no_zh))
-    if kind == "enum":
-        return _choice(rest)
-    if kind == "words":
-        pairs = [item.strip().split(":") for item in rest.split(",")]
-        return Words(rest, tuple(Word(pair[0], pair[-1]) for pair in pairs))
-    if kind == "list":
-        inner, _, counts = rest.rpartition(" x")
-        low, high = counts.split("..")
-        return Several(parse_slot(inner), int(low), int(high))
-    if kind == "code":
-        return Made(lambda rng, zh: grammars.code(rng, rest))
-    if kind in grammars.GRAMMARS:
-        return Made(grammars.GRAMMARS[kind])
-    name, _, attribute = kind.partition(".")
-    entries = word_list(name)
-    if attribute:
-        choice = _choice(rest.removeprefix("enum ")) if rest.startswith("enum ") else None
-        for word in entries:
-            if not {attribute, f"{attribute}_en"} & set(word.attributes):
-                raise ValueError(f"{word.en} has no {attribute}")
-        return Attribute(name, attribute, choice)
-    return Words(name, entries)
-
-
-def _choice(text: str) -> Choice:
-    options = []
-    for item in text.split(","):
-        parts = [part.strip() for part in item.split(":")]
-        en = parts[1] if len(parts) > 1 else parts[0].replace("_", " ")
-        options.append((parts[0], en, parts[2] if len(parts) > 2 else en))
-    return Choice(tuple(options))
 
 
 def copied_texts(slot: Slot, value: Any) -> list[str]:

@@ -50,7 +50,8 @@ def word_list(name: str) -> tuple[Word, ...]:
     heads = lists["attributes"].get(name, [])
     entries = []
     for line in lists[name]:
-        en, zh, *rest = (part.strip() for part in line.split(" | "))
+        en, *columns = (part.strip() for part in line.split(" | "))
+        zh, *rest = columns or [en]
         entries.append(Word(en, zh, dict(zip(heads, rest, strict=True))))
     if f"made_{name}" in lists:
         entries += _made(lists[f"made_{name}"])

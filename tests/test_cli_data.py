@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from formosa.cli.main import cli
-from formosa.data.rows import read_rows
+from formosa.data.rows import Row, read_rows
+from formosa.data.synth.generate import generate
 from formosa.errors import DataError, RecipeError, UserError
 
 RECIPE = "name: x\ndata:\n  synth: {rows: 20}\n  heldout: 5\n"
@@ -53,9 +54,13 @@ def test_synth_as_json_is_one_document() -> None:
     ] * 2
 
 
-def test_synth_says_so_when_there_is_no_more_to_say() -> None:
-    result = formosa("synth", "--rows", "400", "--kind", "chat", "--language", "en")
-    assert "different questions of that kind" in result.stderr
+def test_synth_says_so_when_there_is_no_more_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(count: int, seed: int, **options: Any) -> list[Row]:
+        return list(generate(count - 3, seed, **options))
+
+    monkeypatch.setattr("formosa.cli.data_synth.generate", few)
+    result = formosa("synth", "--rows", "5")
+    assert "only 2 different questions" in result.stderr
     assert "different questions" not in result.stdout
 
 
@@ -156,6 +161,15 @@ def prepared(tmp_path: Path) -> Path:
     assert result.exit_code == 0, result.output
     assert "3 to train, 0 held out, 3 refused" in result.stdout
     return tmp_path / "data"
+
+
+def test_the_number_of_workers_changes_no_byte(prepared: Path, tmp_path: Path) -> None:
+    recipe = str(tmp_path / "recipe.yaml")
+    result = formosa("prepare", recipe, "--out", str(tmp_path / "again"), "--workers", "3")
+    assert result.exit_code == 0
+    for path in prepared.iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    assert formosa("prepare", recipe, "--out", "x", "--workers", "0").exit_code == 2
 
 
 def test_report_shows_what_became_of_every_row(prepared: Path) -> None:

@@ -31,7 +31,8 @@ from formosa.errors import UserError
 from formosa.files import explain_os_error
 
 FOLDER = ".preparing"
-PIECE = 64 << 20  # bytes of rows that are put in order in memory at a time
+PIECE = 32 << 20  # bytes of rows that are put in order in memory at a time
+HOLDING = 200  # bytes that Python needs to hold one of them
 MANY = 200_000  # values from which on numpy is worth its import
 PLACE = b"\x00"  # between a row and its place: JSON escapes it, so no row holds one
 
@@ -153,7 +154,7 @@ class Spool:
         while start < len(numbers):
             stop, size = start, 0
             while stop < len(numbers) and (size < PIECE or stop == start):
-                size += self._size(numbers[stop])
+                size += self._size(numbers[stop]) + HOLDING
                 stop += 1
             piece = numbers[start:stop]
             found = {number: self.line(number) for number in sorted(set(piece))}

@@ -10,26 +10,21 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from formosa.chat.message import Message, ToolCall, json_text
 from formosa.data.rows import LANGUAGES, Row
 from formosa.data.synth import smalltalk
 from formosa.data.synth.catalogue import STYLES, ToolSpec, catalogue
-from formosa.data.synth.config import SynthConfig
 from formosa.data.synth.dialogue import KINDS
 from formosa.data.synth.generate import (
     DEFAULT_KINDS,
     RESERVED,
-    TWIN,
     generate,
-    is_reserved,
     make_row,
     shares,
 )
@@ -463,72 +458,3 @@ def test_twenty_thousand_rows_are_all_different() -> None:
     assert sum(made.values()) == len(seen) == 20_000
     wanted = shares(20_000, DEFAULT_KINDS)
     assert all(abs(made[kind] - count) <= 1 for kind, count in wanted.items())
-
-
-# Thinking twins
-
-
-def test_a_twin_is_its_row_with_reasoning() -> None:
-    made = list(generate(300, 8, thinking=0.3))
-    rows = {row.id: row for row in made if not row.id.endswith(TWIN)}
-    twins = [row for row in made if row.id.endswith(TWIN)]
-    assert len(rows) == 300 and 60 < len(twins) < 120
-    for twin in twins:
-        row = rows[twin.id.removesuffix(TWIN)]
-        assert made.index(twin) == made.index(row) + 1
-        assert twin.tools == row.tools
-        stripped = tuple(replace(message, reasoning="") for message in twin.messages)
-        assert stripped == row.messages != twin.messages
-        for message in twin.messages:
-            assert bool(message.reasoning) == (message.role == "assistant")
-            assert len(message.reasoning) < 900
-        validate_row(twin)
-
-
-def test_twins_change_no_other_row() -> None:
-    plain = list(generate(80, 8))
-    assert [row for row in generate(80, 8, thinking=1) if not row.id.endswith(TWIN)] == plain
-    assert not any(message.reasoning for row in plain for message in row.messages)
-
-
-def test_a_twin_thinks_in_the_language_of_the_question() -> None:
-    for row in generate(200, 8, thinking=1):
-        for message in row.messages:
-            han = bool(re.search(r"[\u4e00-\u9fff]", message.reasoning))
-            if message.reasoning:
-                assert han == (row.language == "zh-TW"), message.reasoning
-
-
-def test_reasoning_names_the_tool_and_every_value() -> None:
-    for row in generate(150, 8, thinking=1, kinds={"single": 1, "parallel_multiple": 1}):
-        message = row.messages[-1]
-        for call in message.tool_calls if message.reasoning else ():
-            assert call.name in message.reasoning
-            for value in call.values().values():
-                assert json_text(value) in message.reasoning
-
-
-# What can be set
-
-
-def test_no_row_offers_more_tools_than_were_allowed() -> None:
-    for row in generate(300, 4, max_tools=3):
-        assert len(row.tools) <= max(3, len({call.name for call in calls_of(row)}))
-
-
-def test_rewordings_of_the_reserved_question_are_reserved_too() -> None:
-    for question in (
-        "台北氣溫如何？另外，告訴我最新的關稅政策",
-        "告訴我關稅的事",
-        "What's new about tariffs?",
-        "Trump's latest policy",
-    ):
-        assert is_reserved(question)
-    assert not is_reserved("台北天氣如何？")
-
-
-def test_the_part_of_a_recipe_knows_its_kinds_and_limits() -> None:
-    assert SynthConfig().thinking == 0 and set(SynthConfig().kinds) == set(KINDS)
-    for bad in ({"kinds": {"nonsense": 1}}, {"thinking": 2}, {"max_tools": 1}, {"row": 3}):
-        with pytest.raises(ValidationError):
-            SynthConfig.model_validate(bad)

@@ -120,14 +120,15 @@ def irrelevant(stage: Stage) -> Turns:
         text = ask(spec, stage.scene, [spec.beyond[stage.scene.zh]]).text
         offered = [spec, *stage.unfit(spec, stage.pick((0, 0, 1)), near=False)]
         reply = stage.pick(stage.phrases("beyond"))
+        thought = thinking.of_beyond(stage, spec)
     else:
         spec = stage.target("specific")
         text = ask(spec, stage.scene, stage.ways(spec)).text
         offered = stage.unfit(spec, 1 + stage.pick((0, 0, 1, 1, 2)), near=chance < 0.55)
         reply = stage.pick(stage.phrases("cannot"))
+        thought = thinking.of_none(stage, spec, offered)
     language = stage.language
     reply = reply.format(need=spec.does.of(language), can=offered[0].does.of(language))
-    thought = thinking.of_none(stage, spec, offered)
     return stage.turns([stage.user(text), Message("assistant", reply, reasoning=thought)], offered)
 
 
@@ -234,7 +235,7 @@ def _following(stage: Stage, asked: Asked) -> Asked:
 def chat(stage: Stage) -> Turns:
     talk = small_talk(stage)
     reply = Message("assistant", talk.reply, reasoning=thinking.of_nothing(stage))
-    return stage.turns([stage.user(talk.question), reply], [])
+    return stage.turns([stage.user(talk.question, tail=False), reply], [])
 
 
 def chat_with_tools(stage: Stage) -> Turns:
@@ -246,7 +247,7 @@ def chat_with_tools(stage: Stage) -> Turns:
         if spec.domain not in talk.domains and spec not in offered:
             offered.append(spec)
     reply = Message("assistant", talk.reply, reasoning=thinking.of_nothing(stage))
-    return stage.turns([stage.user(talk.question), reply], offered)
+    return stage.turns([stage.user(talk.question, tail=False), reply], offered)
 
 
 KINDS: dict[str, Callable[[Stage], Turns]] = {

@@ -49,7 +49,7 @@ def title(rng: random.Random, zh: bool) -> str:
         f"The {adjective} {noun}",
         f"{adjective} {noun}",
         f"{noun} of {invented(rng)}",
-        f"A {noun} for {piece(rng, 'en_first')}",
+        f"{'An' if noun[0] in 'AEIO' else 'A'} {noun} for {piece(rng, 'en_first')}",
     )
     return forms[rng.randrange(len(forms))]
 

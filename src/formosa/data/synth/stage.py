@@ -248,13 +248,13 @@ class Stage:
         used = self.used.get(spec.name, ())
         return any(item == name or item.startswith(f"{name}.") for item in used)
 
-    def user(self, text: str) -> Message:
+    def user(self, text: str, *, tail: bool = True) -> Message:
         """The user's message, now and then with a friendly word before or after it."""
         chance = self.rng.random()
         space = "" if self.scene.zh else " "
         if chance < 0.12:
             text = self.pick(self.phrases("lead")) + space + text
-        elif chance < 0.17:
+        elif chance < 0.17 and tail:
             text = text + space + self.pick(self.phrases("tail"))
         return Message("user", text)
 

@@ -30,6 +30,10 @@ NONE = {
     "en": "The user wants to {does}, but the tools at hand only {can}. I say so and call nothing.",
     "zh-TW": "使用者想{does}，但現有工具只能{can}，所以不呼叫工具，直接說明。",
 }
+BEYOND = Pair(
+    "{tool} can {can}, but what is asked is something else. I say so and call nothing.",
+    "{tool} 只能{can}，但使用者要的是別的，所以不呼叫工具，直接說明。",
+)
 MISSING = Pair(
     "{tool} fits, but {name} is required and wasn't given. I ask for it.",
     "{tool} 符合需求，但缺少必填的 {name}，先問清楚。",
@@ -78,6 +82,14 @@ def of_none(stage: Stage, spec: ToolSpec, offered: Sequence[ToolSpec]) -> str:
         return ""
     can = ("、" if stage.scene.zh else ", ").join(item.does.of(stage.language) for item in offered)
     return NONE[stage.language].format(does=spec.does.of(stage.language), can=can)
+
+
+def of_beyond(stage: Stage, spec: ToolSpec) -> str:
+    """Before the reply that the right tool can't do what is asked."""
+    if not stage.thinking:
+        return ""
+    can = spec.does.of(stage.language)
+    return BEYOND.of(stage.language).format(tool=spec.styled_name(stage.style), can=can)
 
 
 def of_missing(stage: Stage, spec: ToolSpec, name: str) -> str:

@@ -64,6 +64,12 @@ def test_synth_says_so_when_there_is_no_more_to_say(monkeypatch: pytest.MonkeyPa
     assert "different questions" not in result.stdout
 
 
+def test_synth_gives_twins_that_think() -> None:
+    values = json.loads(formosa("synth", "--rows", "4", "--thinking", "1", "--json").stdout)
+    thinks = ["reasoning_content" in json.dumps(value) for value in values]
+    assert thinks == [False, True] * 4
+
+
 def test_synth_refuses_a_kind_that_is_not_there() -> None:
     result = formosa("synth", "--kind", "paralel")
     assert result.exit_code == 2 and "parallel_multiple" in result.output

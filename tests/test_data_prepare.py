@@ -126,6 +126,15 @@ def test_no_question_is_in_both_splits(tmp_path: Path) -> None:
     check_adds_up(report, tmp_path)
 
 
+def test_thinking_twins_are_trained_on_and_not_measured(tmp_path: Path) -> None:
+    synth = SynthConfig(rows=20, thinking=1.0)
+    report = prepare(DataConfig(synth=synth, heldout=6), tmp_path)
+    assert report.rows == {"train": 40, "heldout": 6}
+    check_adds_up(report, tmp_path)
+    held = list(read_rows(tmp_path / "heldout.jsonl"))
+    assert not any(message.reasoning for item in held for message in item.messages)
+
+
 def test_a_question_that_the_generator_holds_out_is_not_trained_on(tmp_path: Path) -> None:
     """Somebody may have saved generated rows, the held-out ones too, and named them as a source."""
     prepare(DataConfig(synth=SMALL, heldout=10), tmp_path / "first")

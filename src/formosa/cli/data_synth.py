@@ -17,15 +17,36 @@ from formosa.data.synth.generate import generate
 @click.option("--kind", type=click.Choice(list(KINDS)), help="Only this kind of conversation.")
 @click.option("--language", type=click.Choice(LANGUAGES), help="Only this language.")
 @click.option("--heldout", is_flag=True, help="Tools and wordings that training never sees.")
+@click.option(
+    "--thinking",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the rows that are followed by a twin with reasoning.",
+)
+@click.option(
+    "--max-tools",
+    type=click.IntRange(2, 12),
+    default=6,
+    show_default=True,
+    help="Most tools that are offered in a row.",
+)
 @command_output
 def synth(
-    out: Output, rows: int, seed: int, kind: str | None, language: str | None, heldout: bool
+    out: Output,
+    rows: int,
+    seed: int,
+    kind: str | None,
+    language: str | None,
+    heldout: bool,
+    thinking: float,
+    max_tools: int,
 ) -> None:
     """Generate tool-calling conversations and print them as JSONL.
 
     \b
         formosa data synth --rows 3 --kind parallel_multiple --language zh-TW
-        formosa data synth --rows 500 --seed 7 > rows.jsonl
+        formosa data synth --rows 500 --seed 7 --thinking 0.3 > rows.jsonl
     """
     made = generate(
         rows,
@@ -33,6 +54,8 @@ def synth(
         kinds={kind: 1.0} if kind else None,
         languages={language: 1.0} if language else None,
         held_out=heldout,
+        thinking=thinking,
+        max_tools=max_tools,
     )
     values = [row.to_json() for row in made]
     out.data(values, "\n".join(map(json_text, values)))

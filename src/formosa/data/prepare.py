@@ -216,6 +216,9 @@ class _Job:
                 languages=config.synth.languages,
                 held_out=held_out,
                 seen=seen,
+                # A twin asks the same again: it teaches, and measures nothing more.
+                thinking=0.0 if held_out else config.synth.thinking,
+                max_tools=config.synth.max_tools,
             ):
                 report.rows_in += 1
                 row = cleaning.scored(row)

@@ -1,16 +1,24 @@
-"""Read the metadata of a GGUF file, without the package `gguf` (which needs numpy).
+"""Read a GGUF file's header, without the package `gguf`: metadata, and where its tensors are.
 
-Only what an engine asks for: single values, and the lists that it names. Others (the vocabulary's
-scores and merges) are skipped over, so reading takes a fraction of a second.
+The one reader for engines, plans and sheets. The package needs numpy, maps the whole file, and
+builds an object for every token of a vocabulary; it was made for files that one trusts. Here every
+length is held against the size of the file before anything is read, so a damaged or hostile file
+costs no more memory than it has bytes, and is refused with one sentence. Lists that nobody asked
+for (scores, merges) are skipped over, so reading takes a fraction of a second.
+
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
 
+import math
+import os
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from formosa.errors import ModelError
 
@@ -28,92 +36,248 @@ _SCALARS = {
     12: "d",
 }
 _STRING, _ARRAY = 8, 9
-_LONGEST = 1 << 26  # bytes of one string; more means that the file is damaged
+LONGEST_TEXT = 1 << 26  # bytes of one text
+MOST_ITEMS = 1 << 24  # of all lists together; the largest vocabularies and merges have 2 million
+MOST_KEYS = 1 << 16
+MOST_TENSORS = 1 << 18
+DEEPEST = 4  # lists in lists
+LONGEST_NAME = 1 << 10  # bytes of a tensor's name; llama.cpp takes 64
+DIMENSIONS = 4
 
 # llama.cpp's names of general.file_type
 FILE_TYPES: dict[Any, str] = {
     0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K",
     11: "Q3_K_S", 12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S",
-    17: "Q5_K_M", 18: "Q6_K", 25: "IQ4_NL", 30: "IQ4_XS", 32: "BF16",
+    17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS",
+    23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M",
+    30: "IQ4_XS", 31: "IQ1_M", 32: "BF16",
 }  # fmt: skip
+
+# ggml's types of a tensor: name, numbers in a block, bytes of a block.
+TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20),
+    6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 40),
+    10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
+    14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 16: ("IQ2_XXS", 256, 66),
+    17: ("IQ2_XS", 256, 74), 18: ("IQ3_XXS", 256, 98), 19: ("IQ1_S", 256, 50),
+    20: ("IQ4_NL", 32, 18), 21: ("IQ3_S", 256, 110), 22: ("IQ2_S", 256, 82),
+    23: ("IQ4_XS", 256, 136), 24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4),
+    27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2),
+    34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36),
+}  # fmt: skip
+
+
+class Tensor(NamedTuple):
+    """One tensor of a file.
+
+    Attributes:
+        shape: fastest dimension first, as llama.cpp writes it.
+        kind: ggml's name of its type; `type N` for one that is not known here.
+        start: its first byte in the file.
+        bytes: its length; 0 where the type is not known.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    start: int
+    bytes: int
+
+    @property
+    def numbers(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class GgufFile:
+    """A GGUF file without its weights.
+
+    Attributes:
+        metadata: single values by key, and the lists that were asked for.
+        lengths: how many items each list of the metadata has, asked for or not.
+        size: bytes of the file.
+    """
+
+    version: int
+    metadata: dict[str, Any]
+    lengths: dict[str, int]
+    tensors: tuple[Tensor, ...]
+    size: int
+
+    @property
+    def parameters(self) -> int:
+        return sum(tensor.numbers for tensor in self.tensors)
 
 
 def read_metadata(path: Path, lists: Collection[str] = ()) -> dict[str, Any]:
     """The single values of a GGUF file's header, by key; and the lists whose keys are in `lists`.
 
     Raises:
-        ModelError: no such file, not a GGUF file, or its header is cut off.
+        ModelError: no such file, not a GGUF file, or its header is damaged or cut off.
     """
+    with _opened(path) as reader:
+        return reader.header(lists)[0]
+
+
+def read_gguf(path: Path, lists: Collection[str] = ()) -> GgufFile:
+    """All that a GGUF file says before its weights, with the place of every tensor.
+
+    Raises:
+        ModelError: as `read_metadata`; or a tensor has no place in the file, or shares it.
+    """
+    with _opened(path) as reader:
+        metadata, lengths = reader.header(lists)
+        tensors = reader.tensors(metadata.get("general.alignment", 32))
+        return GgufFile(reader.version, metadata, lengths, tensors, reader.size)
+
+
+class _DamageError(Exception):
+    """What is wrong, to be said after the file's name."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Reader]:
     try:
         with path.open("rb") as file:
-            return _header(file, path, lists)
+            yield _Reader(file, path)
     except FileNotFoundError as error:
         raise ModelError(
             f"There is no file {path}.", "list what there is with `formosa models ls`"
         ) from error
     except OSError as error:
         raise ModelError(f"{path} can't be read: {error.strerror}.") from error
-    except (struct.error, UnicodeDecodeError, KeyError, MemoryError) as error:
+    except (_DamageError, UnicodeDecodeError, MemoryError, OverflowError) as error:
+        what = "some text is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
         raise ModelError(
-            f"{path} is damaged or cut off: its header does not end.", "fetch or export it again"
+            f"{path} is damaged or cut off: {what}.", "fetch or export it again"
         ) from error
 
 
-def _header(file: IO[bytes], path: Path, lists: Collection[str]) -> dict[str, Any]:
-    if file.read(4) != b"GGUF":
-        raise ModelError(
-            f"{path} is not a GGUF file.", "llama.cpp reads only GGUF; see `formosa export gguf`"
-        )
-    (version,) = _read(file, "I")
-    if version not in (2, 3):
-        raise ModelError(f"{path} is GGUF version {version}; 2 and 3 are known.")
-    _tensors, count = _read(file, "QQ")
-    values: dict[str, Any] = {}
-    for _ in range(count):
-        key = _string(file)
-        (kind,) = _read(file, "I")
-        if kind == _ARRAY:
-            if key in lists:
-                values[key] = _array(file)
+class _Reader:
+    """The file from its start on. Nothing is read that the file is too short for."""
+
+    def __init__(self, file: IO[bytes], path: Path) -> None:
+        self._file, self._path = file, path
+        self.size = os.fstat(file.fileno()).st_size
+        self.version = 0
+        self._tensor_count = 0
+        self._items = 0  # of lists, read or skipped
+
+    def header(self, lists: Collection[str]) -> tuple[dict[str, Any], dict[str, int]]:
+        if self._file.read(4) != b"GGUF":
+            raise ModelError(
+                f"{self._path} is not a GGUF file.",
+                "llama.cpp reads only GGUF; see `formosa export gguf`",
+            )
+        (self.version,) = self._read("I")
+        if self.version not in (2, 3):
+            raise ModelError(f"{self._path} is GGUF version {self.version}; 2 and 3 are known.")
+        self._tensor_count, count = self._read("QQ")
+        if count > min(MOST_KEYS, self._left() // 13):
+            raise _DamageError(f"it has no room for {count} keys")
+        if self._tensor_count > min(MOST_TENSORS, self._left() // 24):
+            raise _DamageError(f"it has no room for {self._tensor_count} tensors")
+        values: dict[str, Any] = {}
+        lengths: dict[str, int] = {}
+        for _ in range(count):
+            key = self._string()
+            if key in values or key in lengths:
+                raise _DamageError(f"the key {key[:80]!r} stands twice")
+            (kind,) = self._read("I")
+            if kind == _ARRAY:
+                wanted = key in lists
+                found, lengths[key] = self._array(keep=wanted)
+                if wanted:
+                    values[key] = found
             else:
-                _skip_array(file)
-        else:
-            values[key] = _string(file) if kind == _STRING else _read(file, _SCALARS[kind])[0]
-    return values
+                values[key] = self._string() if kind == _STRING else self._read(_form(kind))[0]
+        return values, lengths
 
+    def tensors(self, alignment: Any) -> tuple[Tensor, ...]:
+        """Called after `header`."""
+        if not isinstance(alignment, int) or not 0 < alignment <= 1 << 20 or alignment % 8:
+            raise _DamageError(f"{alignment!r} is no alignment")
+        found: dict[str, Tensor] = {}
+        for _ in range(self._tensor_count):
+            name = self._string(LONGEST_NAME)
+            if name in found:
+                raise _DamageError(f"the tensor {name[:80]!r} stands twice")
+            (dimensions,) = self._read("I")
+            if dimensions > DIMENSIONS:
+                raise _DamageError(f"the tensor {name[:80]!r} has {dimensions} dimensions")
+            shape = self._read("Q" * dimensions)
+            kind, offset = self._read("IQ")
+            label, block, width = TENSOR_TYPES.get(kind, (f"type {kind}", 1, 0))
+            length = -(-math.prod(shape) // block) * width
+            found[name] = Tensor(name, shape, label, offset, length)
+        begin = -(-self._file.tell() // alignment) * alignment
+        placed = [t._replace(start=begin + t.start) for t in found.values()]
+        end = begin
+        for tensor in sorted(placed, key=lambda tensor: tensor.start):
+            if tensor.start < end and tensor.bytes:
+                raise _DamageError(f"the tensor {tensor.name[:80]!r} shares its place with another")
+            end = max(end, tensor.start + tensor.bytes)
+            if end > self.size:
+                raise _DamageError(
+                    f"the tensor {tensor.name[:80]!r} ends at byte {end}, the file at {self.size}"
+                )
+        return tuple(placed)
 
-def _read(file: IO[bytes], form: str) -> tuple[Any, ...]:
-    form = "<" + form
-    return struct.unpack(form, file.read(struct.calcsize(form)))
+    def _left(self) -> int:
+        return self.size - self._file.tell()
 
+    def _read(self, form: str) -> tuple[Any, ...]:
+        form = "<" + form
+        length = struct.calcsize(form)
+        data = self._file.read(length)
+        if len(data) != length:
+            raise _DamageError("its header does not end")
+        return struct.unpack(form, data)
 
-def _string(file: IO[bytes]) -> str:
-    (length,) = _read(file, "Q")
-    data = file.read(length) if length <= _LONGEST else b""
-    if len(data) != length:
-        raise struct.error("a string is cut off")
-    return data.decode("utf-8")
+    def _string(self, longest: int = LONGEST_TEXT) -> str:
+        (length,) = self._read("Q")
+        if length > longest:
+            raise _DamageError(f"a text of {length} bytes is longer than any")
+        if length > 4096 and length > self._left():  # else the memory would be taken first
+            raise _DamageError("its header does not end")
+        data = self._file.read(length)
+        if len(data) != length:
+            raise _DamageError("its header does not end")
+        return data.decode("utf-8")
 
-
-def _array(file: IO[bytes]) -> list[Any]:
-    kind, length = _read(file, "IQ")
-    if kind == _STRING:
-        return [_string(file) for _ in range(length)]
-    if kind == _ARRAY:
-        return [_array(file) for _ in range(length)]
-    if length > _LONGEST:
-        raise struct.error("no list is that long")
-    return list(_read(file, f"{length}{_SCALARS[kind]}"))
-
-
-def _skip_array(file: IO[bytes]) -> None:
-    kind, length = _read(file, "IQ")
-    if kind == _STRING:
+    def _array(self, *, keep: bool, depth: int = 1) -> tuple[list[Any], int]:
+        """The list (empty unless it is to be kept), and its length."""
+        kind, length = self._read("IQ")
+        form = "" if kind in (_STRING, _ARRAY) else _form(kind)
+        width = struct.calcsize("<" + form) if form else 8 if kind == _STRING else 12
+        self._items += length
+        if length * width > self._left() or self._items > MOST_ITEMS:
+            raise _DamageError(f"it has no room for a list of {length} items")
+        if depth > DEEPEST:
+            raise _DamageError(f"lists lie more than {DEEPEST} deep in each other")
+        if form and keep:
+            return list(self._read(f"{length}{form}")), length
+        if form:
+            self._file.seek(length * width, 1)
+            return [], length
+        found: list[Any] = []
         for _ in range(length):
-            (size,) = _read(file, "Q")
-            file.seek(size, 1)
-    elif kind == _ARRAY:
-        for _ in range(length):
-            _skip_array(file)
-    else:
-        file.seek(length * struct.calcsize("<" + _SCALARS[kind]), 1)
+            if kind == _ARRAY:
+                item: Any = self._array(keep=keep, depth=depth + 1)[0]
+            elif keep:
+                item = self._string()
+            else:
+                item = None
+                (size,) = self._read("Q")
+                if size > self._left():
+                    raise _DamageError("its header does not end")
+                self._file.seek(size, 1)
+            if keep:
+                found.append(item)
+        return found, length
+
+
+def _form(kind: int) -> str:
+    if kind not in _SCALARS:
+        raise _DamageError(f"no value is of type {kind}")
+    return _SCALARS[kind]

@@ -179,7 +179,7 @@ def test_only_the_first_process_writes_and_speaks(place: Place, alone: Path) -> 
     if not folder.exists():
         place.together("ddp")
     names = {path.name for path in folder.rglob("*")}
-    own = {"job.json", "launch.log"}  # the launcher's
+    own = {"job.json", "launch.log", "accelerate.json"}  # the launcher's
     assert names - own == {path.name for path in alone.rglob("*")}
     measured = [r for _, r in read_jsonl(folder / "train" / "log.jsonl") if r["type"] == "measured"]
     assert [record["step"] for record in measured] == [STEPS]
@@ -360,6 +360,7 @@ def test_the_command_says_all_that_accelerate_would_guess(tmp_path: Path) -> Non
     assert given["--main_process_ip"] == "10.0.0.1"
     assert given["--main_process_port"] == "29500"
     assert "--cpu" not in words  # it would start one process
+    assert given["--config_file"] == str(tmp_path / "accelerate.json")  # not the person's default
     assert words[-2:] == ["formosa.train.worker", str(tmp_path / "job.json")]
     config = tmp_path / "accelerate.yaml"
     assert "--multi_gpu" not in Launch(8, accelerate_config=config).command(tmp_path / "job.json")

@@ -178,7 +178,8 @@ def _train(run: Run) -> list[Path]:
         )  # fmt: skip
     else:
         # Alone: processes that wait for one that encodes would give up after half an hour.
-        encode(config, base=base, rows=rows, folder=run.folder, say=say)
+        say("encoding the rows, once for all processes")
+        encode(config, base=base, rows=rows, folder=run.folder)
         job = write_job(
             run.folder, config, base=base, rows=rows, heldout=heldout, try_first=run.try_first
         )

@@ -44,7 +44,26 @@ LEFTOVERS = (  # of another launch: they would make accelerate do something else
     "ACCELERATE_MIXED_PRECISION", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
     "MASTER_ADDR", "MASTER_PORT",
 )  # fmt: skip
+SETTINGS = "accelerate.json"  # beside the job
 GRACE = 20.0  # seconds between asking processes to end and ending them
+
+
+PLAIN = {  # accelerate's own settings: none, the recipe has them
+    "compute_environment": "LOCAL_MACHINE",
+    "distributed_type": "MULTI_GPU",
+    "mixed_precision": "no",
+    "use_cpu": False,
+    "debug": False,
+    "num_processes": 1,
+    "num_machines": 1,
+    "machine_rank": 0,
+    "gpu_ids": "all",
+    "main_process_ip": None,
+    "main_process_port": None,
+    "main_training_function": "main",
+    "same_network": True,
+    "rdzv_backend": "static",
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,9 @@ class Launch:
         if self.accelerate_config:
             words += ["--config_file", str(self.accelerate_config)]
         else:
+            # A file all the same: without one accelerate takes the person's default file, if there
+            # is one, and with it whatever another training wanted.
+            words += ["--config_file", str(job.with_name(SETTINGS))]
             # Also on a CPU: it only chooses torchrun. With --cpu accelerate would start one
             # process, whatever the number, unless mpirun is there.
             words += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
@@ -151,6 +173,7 @@ def launch(how: Launch, job: Path, *, say: Say, progress: Progress) -> None:
     say(f"starting {how.processes // how.machines} processes; their log is {log}")
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
+        write_json(job.with_name(SETTINGS), PLAIN)
         errors = log.open("ab")
     except OSError as error:
         raise explain_os_error(error, log) from error

@@ -241,7 +241,7 @@ def test_a_missing_part_of_a_list_names_the_item(tmp_path: Path) -> None:
         ),
         (
             "export:\n  quantisation: Q4\n",
-            ":4: export.quantisation: input should be 'F32', 'F16', 'BF16' or 'Q8_0'.",
+            ":4: export.quantisation: input should be 'F32', 'F16', 'BF16'",
         ),
         ("train:\n  epochs: yes\n", ":4: train.epochs: yes, no, true and false are no numbers."),
         (

@@ -207,6 +207,13 @@ def test_a_list_says_every_value() -> None:
         assert re.findall(r"\d+", draw.text) == [str(value) for value in draw.value]
 
 
+def test_a_list_has_no_word_twice() -> None:
+    """Also where the conversation has used up all words of a choice."""
+    slot, one = parse_slot("list enum a, b, c x3..3"), scene()
+    for _ in range(10):
+        assert sorted(slot.draw(one).value) == ["a", "b", "c"]
+
+
 def test_words_are_joined_as_the_language_does() -> None:
     assert join_words(["a", "b", "c"], zh=False) == "a, b and c"
     assert join_words(["甲", "乙", "丙"], zh=True) == "甲、乙和丙"
@@ -283,7 +290,7 @@ MONTHS = (
 
 def read_day(text: str) -> date:
     """A day from the words that people use, written independently of the generator."""
-    if match := re.fullmatch(r"(?:on )?([A-Z]\w+) (\d+), (\d+)", text):
+    if match := re.fullmatch(r"(?:on )?([A-Z]\w+) (\d+)(?:st|nd|rd|th)?, (\d+)", text):
         return date(int(match[3]), MONTHS.index(match[1]) + 1, int(match[2]))
     if match := re.fullmatch(r"(?:on )?(\d+) ([A-Z]\w+) (\d+)", text):
         return date(int(match[3]), MONTHS.index(match[2]) + 1, int(match[1]))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from formosa.chat.message import Message, ToolCall, json_text
 from formosa.data.rows import LANGUAGES, Row
 from formosa.data.synth import smalltalk
-from formosa.data.synth.catalogue import STYLES, ToolSpec, catalogue
+from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.dialogue import KINDS
 from formosa.data.synth.generate import (
     DEFAULT_KINDS,
@@ -28,6 +28,7 @@ from formosa.data.synth.generate import (
     make_row,
     shares,
 )
+from formosa.data.synth.specs import STYLES, ToolSpec
 from formosa.data.synth.words import word_list
 from formosa.data.validate import validate_row
 from formosa.zh.purity import measure

@@ -14,8 +14,9 @@ import pytest
 from formosa.chat.message import json_text
 from formosa.data.synth.asking import Asked, ask, ask_several, join_questions
 from formosa.data.synth.calculate import CALCULATIONS
-from formosa.data.synth.catalogue import FIELDS, STYLES, ToolSpec, catalogue, read_spec, styled
+from formosa.data.synth.catalogue import FIELDS, catalogue, read_spec
 from formosa.data.synth.slots import Scene, copied_texts
+from formosa.data.synth.specs import STYLES, ToolSpec, styled
 from formosa.data.synth.stage import candidates, following
 from formosa.data.synth.wording import holes
 from formosa.zh.purity import measure
@@ -92,6 +93,15 @@ def test_a_bare_tool_keeps_only_the_descriptions_that_a_value_needs() -> None:
 def test_a_closed_tool_says_that_it_takes_nothing_else() -> None:
     assert spec().tool("en", closed=True).schema()["additionalProperties"] is False
     assert "additionalProperties" not in spec().tool("en").schema()
+
+
+def test_a_wordy_tool_says_when_to_use_it() -> None:
+    assert (
+        spec()
+        .tool("en", wordy=True)
+        .description.startswith("Buy tickets. Use this tool when the user wants to buy tickets;")
+    )
+    assert "使用者想買票時使用" in spec().tool("zh-TW", wordy=True).description
 
 
 def test_objects_may_be_optional_and_their_fields_required() -> None:

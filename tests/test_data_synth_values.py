@@ -54,7 +54,7 @@ def days_said(text: str, today: date | None) -> set[str]:
     found = set()
     for y, m, d in re.findall(r"(\d{4})[-/年](\d{1,2})[-/月](\d{1,2})", text):
         found.add(f"{y}-{int(m):02}-{int(d):02}")
-    for name, d, y in re.findall(r"([A-Z][a-z]+) (\d{1,2}), (\d{4})", text):
+    for name, d, y in re.findall(r"([A-Z][a-z]+) (\d{1,2})(?:st|nd|rd|th)?, (\d{4})", text):
         if name in MONTHS:
             found.add(f"{y}-{MONTHS.index(name) + 1:02}-{int(d):02}")
     for d, name, y in re.findall(r"(\d{1,2}) ([A-Z][a-z]+) (\d{4})", text):

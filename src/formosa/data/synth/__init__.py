@@ -12,6 +12,7 @@
     times.py         days and clock times
     structures.py    lists of objects, matrices, null
     notation.py      how a slot is written down
+    specs.py         a tool, and the schema that a model sees
     catalogue.py     reads domains/
     asking.py        a tool → a question and its call
     calculate.py     true results for calculating tools

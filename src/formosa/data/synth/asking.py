@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from formosa.chat.message import ToolCall
-from formosa.data.synth.catalogue import ToolSpec, styled_parameter
 from formosa.data.synth.slots import Attribute, Draw, Scene, join_words
+from formosa.data.synth.specs import ToolSpec, styled_parameter
 from formosa.data.synth.wording import Hole, Wording, choose, holes
 
 QUOTES = {'"': '"', "「": "」", "《": "》", "〈": "〉"}
@@ -177,7 +177,8 @@ def _vary(
         else:
             texts.append(_draw(spec, part, scene, shared).text)
     text = _joined(texts, scene)
-    return text, [Asked(spec, text, {**shared, **item}) for item in varied]
+    ours = isinstance(parts[0], str)
+    return text, [Asked(spec, text, {**shared, **item}, ours) for item in varied]
 
 
 def _quoted(words: Sequence[str], opening: str) -> list[str]:

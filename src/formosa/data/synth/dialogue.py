@@ -20,10 +20,11 @@ from collections.abc import Callable, Sequence
 from formosa.chat.message import Message
 from formosa.data.synth import thinking
 from formosa.data.synth.asking import Asked, ask, ask_several, join_questions
-from formosa.data.synth.catalogue import ToolSpec, catalogue
+from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.results import result
 from formosa.data.synth.slots import Attribute
 from formosa.data.synth.smalltalk import small_talk
+from formosa.data.synth.specs import ToolSpec
 from formosa.data.synth.stage import Stage, Turns, askable, following, size
 from formosa.data.synth.wording import holes
 
@@ -47,14 +48,14 @@ def single(stage: Stage) -> Turns:
 def multiple(stage: Stage) -> Turns:
     spec = stage.target()
     asked = [ask(spec, stage.scene, stage.ways(spec))]
-    offered = [spec, *stage.others([spec], stage.pick((1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5)))]
+    offered = [spec, *stage.others([spec], stage.pick((1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5)))]
     thought = thinking.of_calls(stage, asked)
     return stage.turns([stage.user(asked[0].text), stage.calls(asked, thought)], offered)
 
 
 def parallel(stage: Stage) -> Turns:
     spec = stage.target()
-    count = stage.pick((2, 2, 2, 2, 3, 3, 3, 4, 4, 5))
+    count = stage.pick((2, 2, 2, 2, 2, 3, 3, 3, 4, 5))
     text, asked = ask_several(
         spec, stage.scene, stage.ways(spec), count, stage.phrases("connector")
     )

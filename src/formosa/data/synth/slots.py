@@ -278,7 +278,14 @@ class Several:
 
     def draw(self, scene: Scene) -> Draw:
         count = self.low + scene.rng.randrange(self.high - self.low + 1)
-        draws = [self.slot.draw(scene) for _ in range(count)]
+        draws: list[Draw] = []
+        for _ in range(count):
+            draw = self.slot.draw(scene)
+            for _ in range(RETRIES if isinstance(self.slot, Choice | Words | Made) else 0):
+                if all(draw.value != other.value for other in draws):
+                    break
+                draw = self.slot.draw(scene)
+            draws.append(draw)
         values = [draw.value for draw in draws]
         if isinstance(self.slot, Number):
             texts = [str(value) for value in values]

@@ -15,8 +15,9 @@ from typing import Any
 
 from formosa.chat.message import Message, Tool
 from formosa.data.synth.asking import Asked
-from formosa.data.synth.catalogue import ToolSpec, catalogue
+from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.slots import Made, Scene, Words
+from formosa.data.synth.specs import ToolSpec
 from formosa.data.synth.times import say_today
 from formosa.data.synth.wording import Wording, droppable, parse_wording
 from formosa.data.synth.words import read_yaml
@@ -126,6 +127,7 @@ class Stage:
     docs: str = "en"
     bare: bool = False
     closed: bool = False
+    wordy: bool = False
     system: str = ""
     made_calls: int = 0
     used: dict[str, set[str]] = field(default_factory=dict)  # tool → parameters of its calls
@@ -147,6 +149,7 @@ class Stage:
         stage.docs = "zh-TW" if language == "zh-TW" and rng.random() < 0.4 else "en"
         stage.bare = rng.random() < 0.06
         stage.closed = rng.random() < 0.1
+        stage.wordy = rng.random() < 0.12
         chance = rng.random()
         if chance < 0.06:
             stage.scene.today = date(2026, 1, 1) + timedelta(days=rng.randrange(720))
@@ -210,6 +213,8 @@ class Stage:
 
     def unfit(self, spec: ToolSpec, count: int, *, near: bool) -> list[ToolSpec]:
         """Tools none of which can answer a question for `spec`."""
+        if not count:
+            return []
         kins = {spec.kin}
         domain = beside(self.held_out, spec.domain)
         chosen: list[ToolSpec] = []
@@ -240,6 +245,7 @@ class Stage:
                 ],
                 bare=self.bare,
                 closed=self.closed,
+                wordy=self.wordy,
             )
             for spec in order
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from formosa.chat.message import json_text
 from formosa.data.synth.asking import Asked
-from formosa.data.synth.catalogue import Pair, ToolSpec
+from formosa.data.synth.specs import Pair, ToolSpec
 from formosa.data.synth.stage import Stage
 
 ONE = {

@@ -64,16 +64,23 @@ class Day:
         return Draw(day.isoformat(), self._say(day, scene))
 
     def _say(self, day: date, scene: Scene) -> str:
-        form = scene.rng.randrange(4)
+        form = scene.rng.randrange(5)
         if scene.zh:
             forms = (f"{day.year}年{day.month}月{day.day}日", f"{day.year}/{day.month}/{day.day}")
-            return day.isoformat() if form == 3 else forms[form == 2]
+            return day.isoformat() if form == 4 else forms[form > 2]
         month = EN_MONTHS[day.month - 1]
         text = (
             f"{month} {day.day}, {day.year}", f"{month} {day.day}, {day.year}",
-            f"{day.day} {month} {day.year}", day.isoformat(),
+            f"{day.day} {month} {day.year}", f"{month} {_ordinal(day.day)}, {day.year}",
+            day.isoformat(),
         )[form]  # fmt: skip
         return f"on {text}" if self.on else text
+
+
+def _ordinal(number: int) -> str:
+    """`1st`, `22nd`, `13th`."""
+    ending = "th" if 10 < number < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ characters, at least `config.near`. What that means:
 - same question, same calls, other tools or another system prompt: a near duplicate;
 - same question, other calls or none (the right tool was not offered): both stay;
 - same wording, other values in the call: both stay, since values are what such rows teach;
+- several questions on one long passage, each with its short answer: all stay. Replies that are too
+  short to move the similarity have to be equal;
 - with and without reasoning: both stay (thinking twins);
 - results of tools don't count, and neither do system prompts: they are long and alike in rows that
   teach different things.
@@ -26,8 +28,9 @@ gigabyte. Pairs that share a band are compared by their real texts, so no row go
 a hash. In a bucket of up to `config.bucket` rows each is compared with each; a larger one (a
 template in a million rows) would take the square of that, so there each row is compared with the
 first so many rows of the bucket that differ from each other, and duplicates among the rest may
-stay. The result doesn't depend on the order of rows, but for which one is the first and for such
-large buckets.
+stay. A row that was compared in vain twice as often is compared no more: rows of one template are
+in full buckets in every band, and would else take hours. The result doesn't depend on the order of
+rows, but for which one is the first and for such large buckets.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ from formosa.errors import MessageError
 if TYPE_CHECKING:
     from formosa.data.minhash import Hashes
 
-VERSION = "1"
+VERSION = "2"
 """Counts up when other rows would be found."""
 
 EXACT, NEAR = "duplicate", "near duplicate"
@@ -107,7 +110,8 @@ def fingerprint(
     if not near or config.near is None:
         return Fingerprint(digest)
     text = compared_text(row)
-    return Fingerprint(digest, text, _kind(row), sign(text) if signed else None)
+    kind = _kind(row, config.near)
+    return Fingerprint(digest, text, kind, sign(text) if signed else None)
 
 
 class Duplicates:
@@ -218,11 +222,17 @@ def _digest(row: Row) -> bytes:
     return _hash(value, _DIGEST)
 
 
-def _kind(row: Row) -> int:
-    """Equal for rows that may be near duplicates: those with the same calls, thinking or not."""
+def _kind(row: Row, threshold: float) -> int:
+    """Equal for rows that may be near duplicates: those with the same calls, thinking or not, and
+    the same replies where these weigh too little to be heard among the words."""
     calls = [_calls(item) for item in row.messages if item.tool_calls]
     thinks = any(item.reasoning for item in row.messages)
-    return int.from_bytes(_hash([bool(row.text), thinks, calls], 8), "big")
+    replies = _normal(" ".join(i.content for i in row.messages if i.role == "assistant"))
+    asked = sum(len(item.content) for item in row.messages if item.role == "user")
+    # Equal questions and quite different replies are alike to (1 - share) / (1 + share).
+    share = (1 - threshold) / (1 + threshold)
+    short = replies if len(replies) < share * (asked + len(replies)) else None
+    return int.from_bytes(_hash([bool(row.text), thinks, calls, short], 8), "big")
 
 
 def _calls(message: Message) -> list[list[str]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FEW, FEW_CHARACTERS = 2000, 2_000_000  # texts, up to which every pair is found; 300 MB
 _BLOCK = 4096  # rows that are written at once
 _CACHED = 4_000_000  # hashes of texts kept for the next comparison, 32 MB
+_VAIN = 2  # buckets in which a text is compared in vain, at most
 _REFUSED = 1_000_000  # pairs that were compared in vain, so that the next band needn't
 
 TextOf = Callable[[int], str]
@@ -114,7 +115,9 @@ class NearDuplicates:
         numbers = np.frombuffer(self._numbers, np.int64)
         stays = ~np.isin(numbers, np.asarray(without, np.int64), kind="sort")
         texts = _Texts(numbers[stays], text_of)
-        groups = _Groups(len(texts), lambda a, b: texts.alike(a, b) >= self._threshold)
+        groups = _Groups(
+            len(texts), lambda a, b: texts.alike(a, b) >= self._threshold, _VAIN * self._bucket
+        )
         for path in self._files:
             band = np.fromfile(path, np.uint64)[stays]
             for members in _buckets(band):
@@ -167,8 +170,15 @@ class _Texts:
 class _Groups:
     """Which indices belong together; the smallest of a group speaks for it."""
 
-    def __init__(self, count: int, alike: Callable[[int, int], bool]) -> None:
+    def __init__(self, count: int, alike: Callable[[int, int], bool], vain: int = 1 << 15) -> None:
+        """Args:
+        count: of indices.
+        alike: whether two belong together.
+        vain: comparisons in vain that an index gets; after that it is compared no more.
+        """
         self._parents = array("q", range(count))
+        self._vain = vain
+        self._tried = array("H", bytes(2 * count))
         self._alike = alike
         self._differ: set[tuple[int, int]] = set()
 
@@ -197,11 +207,12 @@ class _Groups:
 
     def _compare(self, a: int, b: int) -> None:
         first, second = self.root(a), self.root(b)
-        if first == second or (a, b) in self._differ:
+        if first == second or self._tried[b] >= self._vain or (a, b) in self._differ:
             return
         if self._alike(a, b):
             self._parents[max(first, second)] = min(first, second)
         else:
+            self._tried[b] += 1
             if len(self._differ) >= _REFUSED:
                 self._differ.clear()
             self._differ.add((a, b))

@@ -131,6 +131,7 @@ def make_run(folder: Path) -> Path:
             "rows": {"train": 1100, "heldout": 50},
             "sha256": {"train": HEX, "heldout": HEX[::-1]},
             "seed": 7,
+            "contamination": [{"benchmark": "bfcl-simple", "texts": 400, "tools": 798, "rows": 3}],
         },
     )
     write_json(

@@ -303,6 +303,27 @@ def test_names_cannot_write_markup_into_the_card(run: Path) -> None:
     assert rows(document, "data-kinds")[0]["筆數 Rows"] == "3"
 
 
+def test_the_card_says_what_the_rows_were_compared_with(run: Path) -> None:
+    """Whoever reads a BFCL score asks whether its questions were trained on."""
+    _, document = written(run)
+    assert list(rows(document, "data-contamination")[0].values()) == [
+        "bfcl-simple", "400", "798", "3",
+    ]  # fmt: skip
+    path = run / "data/report.json"
+    write_json(path, {**json.loads(path.read_text()), "contamination": []})
+    card, _ = written(run)
+    assert "data-contamination" not in card.body and "compared with" not in card.body
+
+
+def test_a_data_set_of_the_hub_is_named_by_its_id_whatever_the_recipe_calls_it(run: Path) -> None:
+    path = run / "data/report.json"
+    report = json.loads(path.read_text())
+    report["sources"][0]["about"] = {"hub": "lianghsun/tw-reasoning-instruct"}
+    write_json(path, report)
+    card, _ = written(run)
+    assert set(card.datasets or ()) == {"lianghsun/tw-reasoning-instruct", "example/tw-tools"}
+
+
 def test_two_sources_of_one_name_are_two_rows(run: Path) -> None:
     path = run / "data/report.json"
     report = json.loads(path.read_text())

@@ -216,6 +216,15 @@ def data_kinds(ledger: Ledger) -> str:
     return ledger.table("data-kinds", heads, 1, rows)
 
 
+def data_contamination(ledger: Ledger) -> str:
+    """What the training rows were compared with, and how many were left out for it."""
+    heads = ["比對的測驗 Compared with", "題文 Texts", "工具 Tools", "因此捨棄 Rows left out"]
+    keys = ("benchmark", "texts", "tools", "rows")
+    count = ledger.count(REPORT, "contamination")
+    rows = [[ledger.value(REPORT, "contamination", i, key) for key in keys] for i in range(count)]
+    return ledger.table("data-contamination", heads, 1, rows) if rows else ""
+
+
 def data_files(ledger: Ledger) -> str:
     return _settings(
         ledger,

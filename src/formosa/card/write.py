@@ -70,8 +70,9 @@ def front_fields(ledger: Ledger, logs: list[LogFile], name: str) -> dict[str, An
     fields["pipeline_tag"] = "text-generation"
     fields["tags"] = ["Taiwan", "zhtw", "SLM", "tool-calling", "hermes", "gguf", "formosa"]
     names = [
-        str(ledger.get(REPORT, "sources", i, "name"))
+        str(ledger.get(REPORT, "sources", i, *place) or "")
         for i in range(ledger.count(REPORT, "sources"))
+        for place in (("name",), ("about", "hub"))
     ]
     if datasets := [source for source in dict.fromkeys(names) if is_hub_id(source)]:
         fields["datasets"] = datasets
@@ -121,6 +122,7 @@ def _body(ledger: Ledger, logs: list[LogFile], name: str) -> str:
         report=ledger.has(REPORT),
         data_sources=tables.data_sources(ledger),
         data_kinds=tables.data_kinds(ledger),
+        data_contamination=tables.data_contamination(ledger),
         data_files=tables.data_files(ledger),
         summary=ledger.has(SUMMARY),
         training=tables.training(ledger),

@@ -171,3 +171,35 @@ def test_trackio_gets_the_numbers_of_the_log(
         (3, {"heldout/loss": 2.0, "heldout/exact_call": 0.25}),
         "finished",
     ]
+
+
+def test_packing_with_a_model_that_lets_rows_see_each_other_is_refused(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked at on the very model: what transformers does with positions may change."""
+    import formosa.train.model as module
+    from formosa.errors import ModelError
+
+    asked: list[Any] = []
+    monkeypatch.setattr(module, "check_apart", asked.append)
+    dressed(tiny_checkpoint, changed(packing=True))
+    dressed(tiny_checkpoint, changed(packing=False))
+    assert len(asked) == 1
+
+    def leak(model: Any) -> None:
+        raise ModelError("they do")
+
+    monkeypatch.setattr(module, "check_apart", leak)
+    with pytest.raises(ModelError):
+        dressed(tiny_checkpoint, changed(packing=True))
+
+
+def test_the_head_is_compared_though_attention_needs_a_gpu(tiny_checkpoint: Path) -> None:
+    """Weights are loaded into the machine's memory first, where flash attention can't compute."""
+    from formosa.checkpoints import load_weights
+    from formosa.train.loss import score_labels
+
+    model = load_weights(tiny_checkpoint, dtype="bfloat16")
+    model.config._attn_implementation = "flash_attention_2"
+    score_labels(model, 100)
+    assert model.config._attn_implementation == "flash_attention_2"

@@ -19,6 +19,7 @@ from typing import Any
 from formosa.checkpoints import load_weights, quiet_transformers
 from formosa.errors import UserError
 from formosa.train.config import TrainConfig
+from formosa.train.packing import check_apart
 from formosa.train.special_tokens import PreparedTokenizer, adapter_rows, prepare_model
 from formosa.wheels import Say
 
@@ -63,6 +64,8 @@ def trained_model(
     for line in done.lines():
         say(line)
     score_labels(model, config.head_tokens)
+    if config.packing and not attention.startswith("flash"):  # which computes on a GPU only
+        check_apart(model)
     if config.method == "full":
         if config.embeddings == "freeze":
             if done.tokens:

@@ -213,6 +213,21 @@ def types_in(schema: dict[str, Any]) -> Iterator[str]:
             yield "bounds"
 
 
+def test_every_default_fits_its_schema() -> None:
+    for one in catalogue():
+        for value in one.tool("en").schema()["properties"].values():
+            if "default" in value:
+                jsonschema.validate(value["default"], value)
+
+
+def test_every_schema_is_one() -> None:
+    for one in catalogue():
+        for language in ("en", "zh-TW"):
+            schema = one.tool(language).schema()
+            jsonschema.Draft202012Validator.check_schema(schema)
+            assert set(schema["required"]) <= set(schema["properties"])
+
+
 def test_no_two_tools_are_described_alike() -> None:
     for language in ("en", "zh-TW"):
         docs = Counter(one.doc.of(language) for one in catalogue())

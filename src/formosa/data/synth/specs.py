@@ -157,6 +157,8 @@ def _tool(
             schema = {"type": schema["type"], "description": text, **schema}
         if item.default is not None:
             schema["default"] = item.default
+            if item.default not in schema.get("enum", [item.default]):  # nobody needs to say it
+                schema["enum"] = sorted([*schema["enum"], item.default])
         where["properties"][last] = schema
         if item.required:
             where["required"].append(last)

@@ -8,6 +8,7 @@ a checkpoint is written (and marked as whole here). Every process is called; the
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -73,8 +74,9 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if not logs or "loss" not in logs:
             return
-        values = {key: float(logs[key]) for key in ("loss", "learning_rate", "grad_norm")}
-        if values["loss"] != values["loss"]:  # where the gradients' norm is kept from us
+        kept = ("loss", "learning_rate", "grad_norm")  # DeepSpeed keeps the last one to itself
+        values = {key: float(logs[key]) for key in kept if key in logs}
+        if not math.isfinite(values["loss"]):  # where the norm didn't tell
             raise not_finite(state.global_step)
         self._step(state.global_step, values)
         self._progress(state.global_step, state.max_steps, values["loss"])

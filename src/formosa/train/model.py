@@ -11,6 +11,7 @@ With `precision: float32` everything is float32.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -168,6 +169,7 @@ def _four_bits() -> Any:
         )
     from transformers import BitsAndBytesConfig
 
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # the weights are loaded there
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

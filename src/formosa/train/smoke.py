@@ -40,7 +40,8 @@ def try_once(training: Training) -> None:
     if last_complete(training.steps):
         return
     trial = _small(training)
-    shutil.rmtree(trial.folder, ignore_errors=True)
+    if is_first():
+        shutil.rmtree(trial.folder, ignore_errors=True)
     try:
         records = _run(trial)
     finally:

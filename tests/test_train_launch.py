@@ -185,16 +185,19 @@ def test_only_the_first_process_writes_and_speaks(place: Place, alone: Path) -> 
     assert [record["step"] for record in measured] == [STEPS]
 
 
-def test_shards_are_saved_and_continued_with_two_and_with_three_processes(
-    place: Place, alone: Path
-) -> None:
+def test_shards_are_saved_and_continued_with_two_and_with_three_processes(place: Place) -> None:
     """Everybody is killed, the parent by -9 and its processes by losing it; a checkpoint of two
-    shards is what is left, and it is whole."""
+    shards is what is left, and it is whole.
+
+    Computed in bfloat16: accelerate's own policy would round gradients and the loss to it, too
+    (5.1562 for 5.1571).
+    """
     import shutil
 
     import psutil  # type: ignore[import-untyped]
 
-    shards: dict[str, Any] = {"parallel": {"strategy": "fsdp"}}
+    alone = place.alone("alone-bfloat16", precision="bfloat16")
+    shards: dict[str, Any] = {"precision": "bfloat16", "parallel": {"strategy": "fsdp"}}
     job = place.job("fsdp", **shards)
     pids = ends_by_itself(KILLED, job)
     assert len(pids) == 3  # accelerate's and two of ours
@@ -213,23 +216,15 @@ def test_shards_are_saved_and_continued_with_two_and_with_three_processes(
     folder, said = place.together("fsdp", **shards)
     assert "continuing after step 2" in said
     assert any("fully sharded (FSDP2)" in line for line in said)
-    assert losses(folder) == pytest.approx(losses(alone), rel=1e-5)
+    assert losses(folder) == pytest.approx(losses(alone), rel=5e-4)
+    assert any(loss != round(loss * 128) / 128 for loss in losses(folder))
     assert_same_weights(alone, folder)
     assert not (folder / "train" / "steps").exists()
 
     folder, said = place.together("fsdp-of-three", processes=3, **shards)
     assert "continuing after step 2" in said
-    assert losses(folder) == pytest.approx(losses(alone), rel=1e-5)
+    assert losses(folder) == pytest.approx(losses(alone), rel=5e-4)
     assert_same_weights(alone, folder)
-
-
-def test_shards_computed_in_bfloat16_keep_float32(place: Place) -> None:
-    """accelerate's own policy rounds gradients and the loss to bfloat16: 5.1562 for 5.1571."""
-    settings: dict[str, Any] = {"precision": "bfloat16"}
-    one = place.alone("alone-bfloat16", **settings)
-    two, _ = place.together("fsdp-bfloat16", **settings, parallel={"strategy": "fsdp"})
-    assert losses(two) == pytest.approx(losses(one), rel=5e-4)
-    assert any(loss != round(loss * 128) / 128 for loss in losses(two))
 
 
 def test_a_process_that_is_killed_ends_the_others_with_one_sentence(place: Place) -> None:

@@ -74,7 +74,14 @@ def write_trained(trainer: Any, shared: Arrangement, folder: Path) -> None:
         else:
             import torch
 
-            rounded = {name: value.to(torch.bfloat16) for name, value in state.items()}
+            # Rounded or gathered, tied weights are tensors of their own: the head would be written
+            # beside the embeddings that it is.
+            tied = model.config.tie_word_embeddings and getattr(model, "_tied_weights_keys", None)
+            rounded = {
+                name: value.to(torch.bfloat16)
+                for name, value in state.items()
+                if name not in (tied or ())
+            }
             model.save_pretrained(making, state_dict=rounded, max_shard_size=SHARD)
             config = read_json(making / "config.json")
             write_json(making / "config.json", {**config, "dtype": "bfloat16"})

@@ -253,6 +253,50 @@ def test_changed_rows_in_a_file_are_noticed(use: Use, tmp_path: Path) -> None:
     assert done(folder, given, recipe_folder=here).ran == ORDER[1:]
 
 
+def test_another_benchmark_prepares_the_rows_again_and_trains_only_if_they_differ(
+    use: Use, tmp_path: Path
+) -> None:
+    """Whoever evaluates one benchmark more must not wait for a training of days once more."""
+    folder = tmp_path / "run"
+    clean = True
+
+    def says(name: str, run: Run) -> str:
+        return name if name != "data" else "rows" if clean else "fewer rows"
+
+    use(real_inputs(says))
+    done(folder)
+    tasks = [{"name": "mini-zh-tw"}, {"name": "bfcl-java"}]
+    assert done(folder, recipe(eval={"tasks": tasks})).ran[:2] == ["data", "eval"]
+    clean = False
+    more = recipe(eval={"tasks": [*tasks, {"name": "bfcl-javascript"}]})
+    assert done(folder, more).ran[:2] == ["data", "train"]
+
+
+def test_benchmarks_that_the_recipe_names_do_not_follow_its_tasks(use: Use, tmp_path: Path) -> None:
+    use(real_inputs(changing))
+    data = {"decontaminate": {"benchmarks": ["mini-zh-tw"]}}
+    done(tmp_path, recipe(data=data))
+    changed = recipe(data=data, eval={"tasks": [{"name": "bfcl-java"}]})
+    assert "data" not in done(tmp_path, changed).ran
+
+
+def test_a_data_set_of_the_hub_is_not_asked_for_by_a_complete_run(use: Use, tmp_path: Path) -> None:
+    """It counts by the revision in the recipe: a complete run needs no network."""
+    use(real_inputs(changing))
+    given = recipe(data={"sources": [{"hub": "org/name", "revision": "v1"}]})
+    done(tmp_path, given)
+    assert done(tmp_path, given).ran == []
+    other = recipe(data={"sources": [{"hub": "org/name", "revision": "v2"}]})
+    assert done(tmp_path, other).ran == ORDER[1:]
+
+
+def test_a_source_that_is_gone_is_a_sentence(use: Use, tmp_path: Path) -> None:
+    use(real_inputs(changing))
+    given = recipe(data={"sources": [{"path": "gone.jsonl", "licence": "MIT"}]})
+    with pytest.raises(UserError, match=r"gone\.jsonl does not exist"):
+        done(tmp_path / "run", given, recipe_folder=tmp_path)
+
+
 def test_other_weights_in_the_same_base_folder_are_noticed(use: Use, tmp_path: Path) -> None:
     """As when the base is the checkpoint of another run, which was trained again."""
     use(real_inputs(changing))

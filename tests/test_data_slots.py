@@ -382,5 +382,9 @@ def test_null_is_said_in_words_that_the_schema_tells() -> None:
     found = draws("null no limit / 不限 -> int 1..9")
     assert {draw.text for draw in found if draw.value is None} == {"no limit"}
     assert {type(draw.value) for draw in found} == {int, type(None)}
+    around = draws("null no limit / 不限 -> int 1..9 ~ up to {} / {}以內", language="zh-TW")
+    assert {f"{draw.value}以內" if draw.value else "不限" for draw in around} == {
+        draw.text for draw in around
+    }
     choice = parse_slot("null none / 無 -> enum a, b").schema()
     assert choice == {"type": ["string", "null"], "enum": ["a", "b", None]}

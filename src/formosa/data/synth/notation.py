@@ -19,7 +19,8 @@
     list int 1..99 x3..5       several of a slot
     vector int 1..99 x3..3     the same of numbers, always said as `[4, 8, 15]`
     matrix int 0..9 2..3x2     rows of numbers; `2..3` rows of 2
-    null no limit / 不限 -> int 1..9       what follows, or null in those words
+    null no limit / 不限 -> int 1..9       what follows, or null in those words; and with
+                               `~ up to {} / {}以內` behind it, the words around a value
     day, on_day, past_day      value 2026-03-05, words `March 5, 2026`, `on March 5, 2026`
     later_day                  a few days after the day before it
     clock                      value 19:30, words `7:30 pm`, 「晚上7點半」
@@ -100,7 +101,9 @@ def parse_slot(text: str) -> Slot:
     if kind == "null":
         words, _, item = rest.partition(" -> ")
         en, zh = words.split(" / ")
-        return Nullable(parse_slot(item), en, zh)
+        item, _, around = item.partition(" ~ ")
+        before, _, after = (around or "{} / {}").partition(" / ")
+        return Nullable(parse_slot(item), en, zh, (before, after))
     if kind == "code":
         return Made(lambda rng, zh: grammars.code(rng, rest))
     if kind in TIMES:

@@ -87,6 +87,7 @@ class Nullable:
     slot: Slot
     en: str
     zh: str
+    around: tuple[str, str] = ("{}", "{}")  # the words of a value that is not null
 
     @property
     def copied(self) -> bool:
@@ -108,4 +109,5 @@ class Nullable:
     def draw(self, scene: Scene) -> Draw:
         if scene.rng.random() < 0.35:
             return Draw(None, self.zh if scene.zh else self.en)
-        return self.slot.draw(scene)
+        draw = self.slot.draw(scene)
+        return Draw(draw.value, self.around[scene.zh].format(draw.text), draw.word, draw.of)

@@ -139,6 +139,21 @@ def test_ids_that_repeat_in_a_source_and_between_sources_are_made_different(
     assert sorted(ids) == sorted(f"{i}{copy}" for i in "01" for copy in ("", "#2", "#3", "#4"))
 
 
+def test_what_a_preparation_wrote_is_not_its_own_source_the_next_time(tmp_path: Path) -> None:
+    """`path: mine` with `--out mine`: the rows of the first run would be read by the second."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    write(folder / "rows.jsonl", *map(row, range(5)))
+    assert prepare(config_of(folder), folder).rows["train"] == 5
+    before = (folder / "report.json").read_bytes()
+    with pytest.raises(DataError, match="which is what this preparation writes") as caught:
+        prepare(config_of(folder), folder)
+    assert "--out" in caught.value.hint
+    assert (folder / "report.json").read_bytes() == before
+    again = config_of(sources=[{"path": str(folder), "licence": "MIT", "files": ["rows.jsonl"]}])
+    assert prepare(again, folder).rows["train"] == 5
+
+
 def test_a_disk_that_is_full_in_the_first_pass_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

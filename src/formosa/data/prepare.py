@@ -44,6 +44,7 @@ from formosa.wheels import Say
 
 OWN_LICENCE = "Apache-2.0"  # the generator's texts are part of this package
 SPLITS = ("train", "heldout")
+FILES = ("train.jsonl", "heldout.jsonl", REJECTS)  # in the order in which they take their place
 
 Progress = Callable[[int, int, str], None]
 
@@ -87,7 +88,7 @@ def prepare(
                 Spool(work) as spool,
                 Workers(config, benchmarks, workers) as judges,
             ):
-                job = _Job(config, work, spool, RejectPile(file, config.rejects))
+                job = _Job(config, folder, work, spool, RejectPile(file, config.rejects))
                 job.benchmarks = tuple(benchmarks)
                 job.say = say or job.say
                 job.progress = progress or job.progress
@@ -104,6 +105,7 @@ class _Job:
     """One preparation: what the two passes share."""
 
     config: DataConfig
+    folder: Path
     work: Path
     spool: Spool
     pile: RejectPile
@@ -133,6 +135,7 @@ class _Job:
                     keep=partial(self._keep, source=number),
                     skip_bad=skip_bad,
                     say=self.say,
+                    written=[self.folder / name for name in FILES],
                 )
             )
         self._share_heldout()
@@ -290,7 +293,7 @@ def _publish(work: Path, folder: Path, report: Report) -> None:
     others' files."""
     try:
         (folder / "report.json").unlink(missing_ok=True)
-        for name in ("train.jsonl", "heldout.jsonl", REJECTS):
+        for name in FILES:
             (work / name).replace(folder / name)
     except OSError as error:
         raise explain_os_error(error, folder) from error

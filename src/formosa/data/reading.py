@@ -5,7 +5,7 @@ Bad rows (see `judging.py`) stop the run unless they are to be skipped; other re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
@@ -40,15 +40,23 @@ def read_source(
     keep: Keep,
     skip_bad: bool,
     say: Say,
+    written: Sequence[Path] = (),
 ) -> SourceReport:
     """Read a source to its end; what stays is given to `keep`, what does not to the pile.
 
     Raises:
-        DataError: it can't be read, its format is not clear, or a row is bad and bad rows are not
-            to be skipped.
+        DataError: it can't be read, its format is not clear, a row is bad and bad rows are not to
+            be skipped, or it would read what is `written` in the end.
     """
     opened = open_source(source, root, say)
     name = source.source
+    ours = {path.resolve() for path in written}
+    for file in opened.files:
+        if file.path.resolve() in ours:
+            raise DataError(
+                f"The source {name} reads {file.name}, which is what this preparation writes.",
+                "write somewhere else with --out, or choose the source's files with `files`",
+            )
     report = SourceReport(name, opened.licence)
     bad = _BadRows(name, skip_bad, say)
 

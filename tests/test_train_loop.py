@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,7 @@ def test_documents_are_learnt_whole(tiny_checkpoint: Path, tmp_path: Path) -> No
     assert summary["tokens"] - summary["trained_tokens"] == summary["rows"], "all but the first"
     (measured,) = records(tmp_path, "measured")
     assert "exact_call" not in measured
+    assert measured["perplexity"] == pytest.approx(math.exp(measured["loss"]), rel=1e-3)
     assert read_json(tmp_path / "checkpoint" / "config.json")["eos_token_id"] == 0
 
 

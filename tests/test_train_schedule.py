@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formosa.train.config import TrainConfig
-from formosa.train.schedule import rate
+from formosa.train.schedule import rate, steps_of
 
 
 def rates(steps: int = 10, **settings: object) -> list[float]:
@@ -61,3 +61,22 @@ def test_the_cosine_is_the_one_of_transformers() -> None:
         optimizer.step()
         theirs.step()
     assert rates()[:10] == pytest.approx(found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "batches", "accumulation", "steps"),
+    [
+        ({"epochs": 1}, 8, 2, 4),
+        ({"epochs": 1}, 9, 2, 5),
+        ({"epochs": 2}, 9, 2, 10),
+        ({"epochs": 0.5}, 9, 2, 3),
+        ({"epochs": 1, "max_steps": 3}, 9, 2, 3),
+        ({"epochs": 1, "max_steps": 100}, 9, 2, 5),
+    ],
+)
+def test_a_training_ends_with_its_epochs_or_its_steps_whichever_is_first(
+    settings: dict[str, float], batches: int, accumulation: int, steps: int
+) -> None:
+    """transformers alone would go on for more epochs until max_steps are reached."""
+    config = TrainConfig.model_validate({"warmup_steps": 0, **settings})
+    assert steps_of(config, batches, accumulation) == steps

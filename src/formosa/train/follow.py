@@ -157,6 +157,8 @@ def _merit(best: Record) -> tuple[float, float]:
 
 def _words(found: dict[str, Any]) -> str:
     words = f"held-out loss {found['loss']:.3f}"
+    if "perplexity" in found:
+        words += f", perplexity {found['perplexity']:,.2f}"
     if exact := found.get("exact_call"):
         words += f", exact calls {exact['correct']} of {exact['of']}"
     return words

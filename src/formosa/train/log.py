@@ -3,7 +3,8 @@
     {"type": "step", "step", "loss", "learning_rate", "grad_norm", "tokens", "learnt", "seconds",
      "tokens_per_second", "peak_memory_gb"}
     {"type": "spike", "step", "loss", "usual"}                      a loss far above those before it
-    {"type": "measured", "step", "loss", "exact_call": {…}}         on held-out rows
+    {"type": "measured", "step", "loss", "exact_call": {…}}         on held-out rows; of documents
+                                                                    "perplexity" instead
     {"type": "best", "step", "by", "value", "loss"}                 the best measured so far
 
 `loss` is the mean cross entropy of a learnt token in natural logarithms, `seconds` the time spent

@@ -9,6 +9,7 @@ rows that don't count), because a sharded model answers only when all processes 
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -59,7 +60,10 @@ class HeldOut:
         model = _answering(trainer, shared)
         was_training = model.training
         model.eval()
-        found: dict[str, Any] = {"loss": round(held_out_loss(model, self.rows, shared), 4)}
+        loss = held_out_loss(model, self.rows, shared)
+        found: dict[str, Any] = {"loss": round(loss, 4)}
+        if self._config.objective == "cpt":
+            found["perplexity"] = round(math.exp(min(loss, 50.0)), 3)
         if self.asked:
             asked = self.asked[: self._config.measure_rows]
             found["exact_call"] = self._exact(model, asked, shared)._asdict()

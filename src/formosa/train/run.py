@@ -35,6 +35,7 @@ from formosa.train.measure import HeldOut, place
 from formosa.train.model import attention_of, trained_model
 from formosa.train.parallel import Arrangement, arrange, barrier, is_first
 from formosa.train.reporters import Reporters, require_reporters
+from formosa.train.schedule import steps_of
 from formosa.train.special_tokens import PreparedTokenizer, prepare_tokenizer
 from formosa.train.summary import summary_of
 from formosa.train.tokens import TokenStore, encode_file
@@ -203,7 +204,10 @@ class Training:
         order = Order(len(groups), seed=config.seed, process=rank, processes=world, only=only)
         autocast = config.precision == "bfloat16" and world > 1
         layers = list(getattr(model, "_no_split_modules", None) or ())
-        settings = arguments(config, str(steps), self.shared, layers, autocast=autocast)
+        count = steps_of(config, len(order), self.shared.accumulation)
+        settings = arguments(
+            config, str(steps), self.shared, layers, steps=count, autocast=autocast
+        )
         reporters = Reporters(
             config.report_to if is_first() and only is None else (),
             self.folder / "train" / "tensorboard",

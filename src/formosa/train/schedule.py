@@ -1,4 +1,4 @@
-"""The learning rate over the steps: a linear rise, then cosine, linear or constant.
+"""How many steps there are, and their rates: a linear rise, then cosine, linear or constant.
 
 Pure arithmetic: the plan of a training and its curves use it too.
 """
@@ -8,6 +8,18 @@ from __future__ import annotations
 import math
 
 from formosa.train.config import TrainConfig
+
+
+def steps_of(config: TrainConfig, batches: int, accumulation: int) -> int:
+    """How many steps a training takes.
+
+    Args:
+        config: its settings.
+        batches: groups of sequences that a process computes in an epoch.
+        accumulation: groups that make one step; the last step of an epoch may have fewer.
+    """
+    steps = math.ceil(config.epochs * math.ceil(batches / accumulation))
+    return steps if config.max_steps is None else min(steps, config.max_steps)
 
 
 def rate(config: TrainConfig, step: int, steps: int) -> float:

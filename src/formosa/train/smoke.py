@@ -69,6 +69,7 @@ def _small(training: Training) -> Training:
     config = training.config.model_copy(
         update={
             "max_steps": 2,
+            "epochs": 1.0,
             "warmup_steps": 0,
             "rows_per_step": training.config.rows_at_once * world,
             "save_every": 1,

@@ -40,6 +40,7 @@ def summary_of(
         "dropped": dict(store.dropped),
         "tokens": store.tokens,
         "trained_tokens": store.trained,
+        "encoded": {k: v for k, v in store.report.to_json().items() if k != "shown"},
         "packing": config.packing,
         "steps": steps,
         "epochs": round(epochs, 3),

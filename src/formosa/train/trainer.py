@@ -159,7 +159,13 @@ def not_finite(step: int) -> UserError:
 
 
 def arguments(
-    config: TrainConfig, folder: str, shared: Arrangement, layers: list[str], *, autocast: bool
+    config: TrainConfig,
+    folder: str,
+    shared: Arrangement,
+    layers: list[str],
+    *,
+    steps: int,
+    autocast: bool,
 ) -> TrainingArguments:
     """Our settings in the Trainer's words.
 
@@ -168,13 +174,13 @@ def arguments(
         folder: where checkpoints go.
         shared: how processes share the training.
         layers: names of the model's blocks.
+        steps: how many there are.
         autocast: whether float32 weights are computed in bfloat16.
     """
     on_gpu = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=folder,
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
+        max_steps=steps,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         max_grad_norm=config.max_grad_norm,

@@ -1,6 +1,6 @@
 """Tokens per second of training on this machine, beside plain TRL on the same rows. Prints a table.
 
-    python benchmarks/training_speed.py [--models smollm2-135m] [--methods lora] [--steps 5]
+    python benchmarks/training_speed.py [--models smollm2-135m] [--methods lora] [--steps 4]
     python benchmarks/training_speed.py --peer-python /path/to/python-with-trl
 
 Rows come from our own generator, of both languages, a fifth of their tokens learnt; a step is
@@ -239,8 +239,8 @@ def main(given: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--models", nargs="+", default=["smollm2-135m", "gemma-3-270m"])
     parser.add_argument("--methods", nargs="+", choices=list(RATES), default=list(RATES))
-    parser.add_argument("--steps", type=int, default=5, help="counted steps")
-    parser.add_argument("--rows", type=int, default=8, help="rows of a step")
+    parser.add_argument("--steps", type=int, default=4, help="counted steps")
+    parser.add_argument("--rows", type=int, default=4, help="rows of a step")
     parser.add_argument("--at-once", type=int, default=4, help="rows computed together")
     parser.add_argument("--peer-python", help="the Python of an environment with trl")
     parser.add_argument("--job", help=argparse.SUPPRESS)

@@ -112,6 +112,7 @@ def test_a_log_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     with again as log:
         assert [record["step"] for record in log.of("step")] == [1, 2, 3]
         assert log.seconds == 6.0
+        assert log.recent_losses() == [1.0, 1.0, 1.0]
     assert len(path.read_text().splitlines()) == 3
     fresh = Log(path)
     fresh.begin(0)

@@ -93,7 +93,7 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
     def _step(self, step: int, values: dict[str, float]) -> None:
         now = time.monotonic()
         counted = self.trainer.counted
-        before = [record["loss"] for record in self._log.of("step")]
+        before = self._log.recent_losses()
         self._append(
             {
                 "type": "step",

@@ -71,6 +71,11 @@ class Log:
         """The records of one type, in order."""
         return [record for record in self.records if record["type"] == kind]
 
+    def recent_losses(self) -> list[float]:
+        """Of the latest steps, as many as `spike` looks at; not of a million."""
+        latest = self.records[-4 * WINDOW :]
+        return [record["loss"] for record in latest if record["type"] == "step"][-WINDOW:]
+
     @property
     def seconds(self) -> float:
         """Time spent so far, over all attempts."""

@@ -101,6 +101,8 @@ def repeated_lines(text: str) -> float:
     """Of the lines with 10 letters or more (a Han character is two), the share that stood there
     before; 0 below 8 lines."""
     lines = [line.strip() for line in without_code(text).splitlines()]
+    if len(lines) < 8:  # as most texts: nothing has to be counted
+        return 0.0
     lines = [line for line in lines if len(_LETTERS.findall(line)) + count_han(line) >= 10]
     return 1 - len(set(lines)) / len(lines) if len(lines) >= 8 else 0.0
 

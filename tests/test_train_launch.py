@@ -197,7 +197,11 @@ def test_shards_are_saved_and_continued_with_two_and_with_three_processes(place:
     import psutil  # type: ignore[import-untyped]
 
     alone = place.alone("alone-bfloat16", precision="bfloat16")
-    shards: dict[str, Any] = {"precision": "bfloat16", "parallel": {"strategy": "fsdp"}}
+    shards: dict[str, Any] = {
+        "precision": "bfloat16",
+        "activation_checkpointing": True,
+        "parallel": {"strategy": "fsdp"},
+    }
     job = place.job("fsdp", **shards)
     pids = ends_by_itself(KILLED, job)
     assert len(pids) == 3  # accelerate's and two of ours
@@ -245,11 +249,26 @@ def test_a_process_that_is_killed_ends_the_others_with_one_sentence(place: Place
     assert (place.here / "killed" / "train" / "steps" / "checkpoint-2" / "complete").exists()
 
 
+FILE = """\
+compute_environment: LOCAL_MACHINE
+distributed_type: FSDP
+mixed_precision: 'no'
+num_machines: 1
+num_processes: 2
+use_cpu: false
+fsdp_config: {fsdp_version: 2, fsdp_auto_wrap_policy: TRANSFORMER_BASED_WRAP}
+"""
+
+
 def test_what_a_person_can_mend_is_their_sentence(place: Place) -> None:
     """Found in every process after it was started; said once, without torchrun's table."""
-    with pytest.raises(UserError, match="needs DeepSpeed, which is not installed") as caught:
-        place.together("deepspeed", parallel={"strategy": "deepspeed-3"})
-    assert "pip install deepspeed" in caught.value.hint
+    path = place.here / "accelerate.yaml"
+    path.write_text(FILE, encoding="utf-8")
+    job = place.job("file", parallel={"strategy": "ddp"})
+    how = Launch(2, accelerate_config=path)
+    with pytest.raises(UserError, match="says parallel.strategy: ddp, .* says fsdp") as caught:
+        launch(how, job, say=lambda line: None, progress=lambda *_: None)
+    assert "auto lets the file decide" in caught.value.hint
 
 
 def test_two_machines_train_together(place: Place, alone: Path) -> None:

@@ -49,8 +49,8 @@ def answers(count: int, name: str) -> Iterator[tuple[str, str, str]]:
 
 
 def parquet(rows: list[dict[str, Any]]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]
 
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows), buffer)

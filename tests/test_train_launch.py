@@ -343,11 +343,9 @@ def test_a_training_begun_in_shards_is_not_continued_alone(place: Place) -> None
 
 
 def test_a_job_is_read_back_as_it_was_written(place: Place, tmp_path: Path) -> None:
-    from formosa.train.launch import read_config
-
     config = place.config(schedule="constant", parallel={"strategy": "fsdp", "offload": True})
     job = write_job(tmp_path, config, **place.inputs)
-    assert read_config(read_json(job)["config"]) == config
+    assert TrainConfig.model_validate(read_json(job)["config"]) == config
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def llama3_tokenizer(words: int = 700) -> Any:
 
 
 def write_tiny_llama3(folder: Path, **changes: Any) -> Path:
-    """A base checkpoint as Meta's: no template, no pad token, turn tokens that were never learnt."""
+    """A base checkpoint as Meta's: no template, no padding, turn tokens that were never learnt."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

@@ -146,14 +146,6 @@ def write_job(
     return path
 
 
-def read_config(value: dict[str, Any]) -> TrainConfig:
-    """The training's settings as they were written into a job: with defaults filled in, some that
-    go together only as defaults are dropped again."""
-    if value.get("schedule") == "constant":
-        value = {key: item for key, item in value.items() if key != "final_rate"}
-    return TrainConfig.model_validate(value)
-
-
 def launch(how: Launch, job: Path, *, say: Say, progress: Progress) -> None:
     """Run the job in all processes of this machine, and wait.
 

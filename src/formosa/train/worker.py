@@ -18,7 +18,8 @@ from typing import Any
 
 from formosa.errors import FormosaError, UserError
 from formosa.files import read_json
-from formosa.train.launch import WATCHED, read_config
+from formosa.train.config import TrainConfig
+from formosa.train.launch import WATCHED
 
 KEY = "formosa/job"  # in the launcher's store
 PATIENCE = timedelta(minutes=30)  # for the first process to hand the job over
@@ -56,7 +57,7 @@ def _train(job: dict[str, Any], rank: int) -> None:
             )
     first = rank == 0
     train(
-        read_config(job["config"]),
+        TrainConfig.model_validate(job["config"]),
         base=Path(job["base"]),
         rows=Path(job["rows"]),
         heldout=Path(job["heldout"]),

@@ -191,7 +191,12 @@ def explained(wanted: Wanted) -> Iterator[None]:
             f"The hub refused {named}: {type(error).__name__}.",
             f"check the name and the revision; a gated {gated} accepted and HF_TOKEN set",
         ) from error
-    except (ValueError, TypeError, KeyError) as error:  # no name of the hub's, or no answer of it
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+    ) as error:  # no name of the hub's, or no answer of it
         what = "model" if a_model else "data set"
         raise wanted.error(
             f"{repo} at {wanted.revision or 'main'} is no {what} on the hub: {error}.",

@@ -93,20 +93,19 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
     def _step(self, step: int, values: dict[str, float]) -> None:
         now = time.monotonic()
         counted = self.trainer.counted
-        before = self._log.recent_losses()
-        self._append(
-            {
-                "type": "step",
-                "step": step,
-                **values,
-                "tokens": counted.tokens,
-                "learnt": counted.learnt,
-                "seconds": round(self._seconds_before + now - self._began, 1),
-                "tokens_per_second": round(counted.tokens / max(now - self._step_began, 1e-9), 1),
-                "peak_memory_gb": round(peak_memory(), 2),
-            }
-        )
-        usual = spike(before, values["loss"])
+        before = self._log.recent_steps()
+        record: Record = {
+            "type": "step",
+            "step": step,
+            **values,
+            "tokens": counted.tokens,
+            "learnt": counted.learnt,
+            "seconds": round(self._seconds_before + now - self._began, 1),
+            "tokens_per_second": round(counted.tokens / max(now - self._step_began, 1e-9), 1),
+            "peak_memory_gb": round(peak_memory(), 2),
+        }
+        self._append(record)
+        usual = spike(before, record)
         if usual is not None:
             self._append(
                 {"type": "spike", "step": step, "loss": values["loss"], "usual": round(usual, 4)}

@@ -71,10 +71,10 @@ class Log:
         """The records of one type, in order."""
         return [record for record in self.records if record["type"] == kind]
 
-    def recent_losses(self) -> list[float]:
-        """Of the latest steps, as many as `spike` looks at; not of a million."""
+    def recent_steps(self) -> list[Record]:
+        """The latest steps, as many as `spike` looks at; not a million."""
         latest = self.records[-4 * WINDOW :]
-        return [record["loss"] for record in latest if record["type"] == "step"][-WINDOW:]
+        return [record for record in latest if record["type"] == "step"][-WINDOW:]
 
     @property
     def seconds(self) -> float:
@@ -82,16 +82,22 @@ class Log:
         return max((float(r.get("seconds", 0)) for r in self.records), default=0.0)
 
 
-def spike(losses: Sequence[float], loss: float) -> float | None:
-    """The usual loss, where `loss` is far above it: six deviations and half as much again.
+def spike(before: Sequence[Record], step: Record) -> float | None:
+    """The usual loss, where that of `step` is far above it: six deviations and half as much again.
+
+    A step with less than half the usual learnt tokens says nothing: a few short rows of chat among
+    tool calls are no sign that a training goes astray.
 
     Args:
-        losses: of the steps before, the latest last.
-        loss: of this step.
+        before: the steps before, the latest last.
+        step: this one.
     """
-    recent = losses[-WINDOW:]
+    recent = before[-WINDOW:]
     if len(recent) < FEWEST:
         return None
-    usual = statistics.median(recent)
-    deviation = statistics.median(abs(value - usual) for value in recent) * 1.4826  # as a normal's
-    return usual if loss > max(usual + 6 * deviation, 1.5 * usual) else None
+    if step["learnt"] < statistics.median(record["learnt"] for record in recent) / 2:
+        return None
+    losses = [float(record["loss"]) for record in recent]
+    usual = statistics.median(losses)
+    deviation = statistics.median(abs(loss - usual) for loss in losses) * 1.4826  # as a normal's
+    return usual if step["loss"] > max(usual + 6 * deviation, 1.5 * usual) else None

@@ -251,3 +251,64 @@ def test_prepare_compares_with_the_benchmarks_of_the_recipe(tmp_path: Path) -> N
     assert isinstance(result.exception, RecipeError)
     assert "data.decontaminate.benchmarks" in result.exception.hint
     assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Two sources in a mixture that repeats the small one; one row with half-width marks."""
+    words = ("river", "market", "library", "museum", "harbour", "planet", "window", "clause")
+    big = [
+        chat(f"Where is the {word} of the town?", f"The {word} is behind the {words[i - 1]}.")
+        for i, word in enumerate(words)
+    ]
+    small = [
+        chat("今天天氣如何?要帶傘嗎?", "下午會下雨,請記得帶傘出門."),
+        chat("你會說中文嗎？", "我會，請說。"),
+    ]
+    for name, rows in (("big", big), ("small", small)):
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(
+        "data:\n  heldout: 0\n  mixture: {rows: 8, repeat: true}\n  sources:\n"
+        "    - {path: big.jsonl, licence: MIT}\n    - {path: small.jsonl, licence: CC0-1.0}\n",
+        encoding="utf-8",
+    )
+    result = formosa("prepare", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "data"))
+    assert result.exit_code == 0, result.output
+    assert "small: 2 rows are repeated to 4" in result.stderr
+    return tmp_path / "data"
+
+
+def test_report_shows_mixtures_and_what_cleaning_changed(mixed: Path) -> None:
+    result = formosa("report", str(mixed))
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert "big 1.0 4 8 4" in lines and "small 1.0 4 2 4" in lines
+    assert "small punctuation 1 4" in lines
+    assert "big not in the mixture 4" in " ".join(lines)
+    assert "8 rows to train, 0 held out, seed 1" in lines
+    assert any(line.startswith("purity of 6 rows: mean 1.0000") for line in lines)
+    assert any(line.startswith("versions: formosa ") for line in lines)
+    assert "languages: zh-TW 2, en 4" in lines
+
+
+def test_a_row_that_never_became_one_is_shown_by_its_fields(prepared: Path) -> None:
+    result = formosa("rejects", str(prepared), "--reason", "no messages row")
+    assert "messages: x" in result.stdout, result.stdout
+
+
+def test_rejects_of_several_kinds_of_turns_are_readable(tmp_path: Path) -> None:
+    call = {"function": {"name": "get_weather", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "Rain?"},
+        {"role": "assistant", "reasoning_content": "I must look.", "tool_calls": [call]},
+        "no turn at all",
+    ]
+    line = {
+        "source": "a", "where": "a:1", "id": "", "reason": "r", "detail": "d.",
+        "row": {"messages": turns},
+    }  # fmt: skip
+    (tmp_path / "rejects.jsonl").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    text = formosa("rejects", str(tmp_path / "rejects.jsonl")).stdout
+    assert "── a · a:1 · r\nd.\n  user: Rain?\n" in text
+    assert "assistant: I must look. {'name': 'get_weather'" in text
+    assert "no turn at all" in text

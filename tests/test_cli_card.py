@@ -66,19 +66,6 @@ def test_claimed_figures_are_counted_and_listed_when_asked(tmp_path: Path) -> No
     assert result.stderr == ""
 
 
-def test_show_prints_front_matter_and_tables(run: Path) -> None:
-    call("write", str(run))
-    result = call("show", str(run))
-    assert result.exit_code == 0
-    assert "license: apache-2.0\nlanguage: en, zh\n" in result.stdout
-    assert "result: bfcl-simple · ast = 75.0\n" in result.stdout
-    assert "table scores: 6 rows" in result.stdout
-    value = json.loads(call("show", str(run), "--json").stdout)
-    assert value["front_matter"]["base_model"] == ["HuggingFaceTB/SmolLM2-135M-Instruct"]
-    assert value["tables"][0]["name"] == "scores"
-    assert value["claims"] > 100
-
-
 def test_a_strangers_card_cannot_steer_the_terminal(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(

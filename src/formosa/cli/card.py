@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import click
 
 from formosa.card.claims import read_claims
 from formosa.card.markdown import read_document
-from formosa.card.values import read_card
 from formosa.card.verify import Finding, Severity, verify_card
 from formosa.card.write import CARD_NAME, write_card
+from formosa.cli.card_show import diff, show
 from formosa.cli.output import Output, command_output
 from formosa.errors import CardError
 
@@ -27,7 +26,8 @@ def card() -> None:
     \b
         formosa card write runs/mini              # runs/mini/README.md, from the run's own files
         formosa card verify runs/mini/README.md   # every figure again, from its log
-        formosa card show README.md               # front matter and tables at a glance
+        formosa card show runs/mini               # a model at a glance; a GGUF file, a hub id, too
+        formosa card diff a.gguf b.gguf           # what differs between two files, or two cards
     """
 
 
@@ -85,45 +85,6 @@ def verify(context: click.Context, out: Output, path: Path, claimed: bool) -> No
         context.exit(1)
 
 
-@card.command()
-@click.argument("path", metavar="CARD", type=click.Path(path_type=Path))
-@command_output
-def show(out: Output, path: Path) -> None:
-    """The front matter and the tables of CARD at a glance.
-
-    \b
-        formosa card show README.md
-        formosa card show runs/mini --json
-    """
-    path = _card_file(path)
-    read = read_card(path)
-    document = read_document(read.body)
-    claims = read_claims(document.comments)
-    fields = json.loads(json.dumps(dict(read.fields), ensure_ascii=False, default=str))
-    tables = [
-        {"name": t.name, "heads": list(t.heads), "rows": [list(row) for row in t.rows]}
-        for t in document.tables
-    ]
-    value = {
-        "card": str(path),
-        "front_matter": fields,
-        "tables": tables,
-        "claims": len(claims.claims) if claims else 0,
-    }
-    lines = [f"{key}: {_short(item)}" for key, item in fields.items() if key != "model-index"]
-    lines += [
-        f"result: {r.dataset_name} · {r.metric_name or r.metric_type} = {r.metric_value}"
-        + (" (verified by the hub)" if r.verified else "")
-        for r in read.results
-    ]
-    lines += [
-        f"table {t.name or number}: {len(t.rows)} rows · {' | '.join(t.heads)}"
-        for number, t in enumerate(document.tables, start=1)
-    ]
-    lines.append(f"figures with a source: {value['claims']}")
-    out.data(_clean(value), "\n".join(map(printable, lines)))
-
-
 def _card_file(path: Path) -> Path:
     """The card itself; a run folder means its card."""
     if not path.is_dir():
@@ -150,21 +111,10 @@ def _line(finding: Finding) -> str:
     return printable(text)
 
 
-def _short(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else text[:199] + "…"
-
-
 def printable(text: str) -> str:
     """Text of a stranger's card without what would steer the terminal."""
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
-def _clean(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {printable(key): _clean(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    return printable(value) if isinstance(value, str) else value
+card.add_command(show)
+card.add_command(diff)

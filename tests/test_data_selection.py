@@ -148,6 +148,24 @@ def test_a_mixture_gives_what_was_wanted_or_all_there_is(
     assert len(set(train)) + sum(pile.counts.values()) == len(rows)
 
 
+@pytest.mark.parametrize(
+    ("repeat", "said"),
+    [
+        (False, "the mixture has 9 rows, as theirs decides: 3 rows for a weight of 1"),
+        (True, "the mixture has 60 rows, as mine decides: 40 rows for a weight of 2"),
+    ],
+)
+def test_a_mixture_without_a_size_says_which_source_decided(
+    repeat: bool, said: str, tmp_path: Path
+) -> None:
+    """A source that lost most of its rows would else shrink the whole in silence."""
+    told: list[str] = []
+    with fill(tmp_path, [(0, n) for n in range(40)] + [(1, n) for n in range(3)]) as spool:
+        chosen, _ = begin(spool)
+        train, _ = chosen.mix({0: 2.0, 1: 1.0}, None, 1, repeat=repeat, say=told.append)
+    assert said in told and len(train) == int(said.split()[3])
+
+
 @given(
     st.integers(0, 300),
     st.dictionaries(st.sampled_from("abc"), st.integers(0, 200), min_size=1),

@@ -144,6 +144,14 @@ class Selection:
         available = {name: len(part) for name, part in numbers.items()}
         named = {self.names[source]: weight for source, weight in weights.items()}
         counts = wanted(named, available, rows, repeat=repeat)
+        if rows is None:
+            decides = (max if repeat else min)(
+                named, key=lambda name: available[name] / named[name]
+            )
+            say(
+                f"the mixture has {sum(counts.values()):,} rows, as {decides} decides: "
+                f"{available[decides]:,} rows for a weight of {named[decides]:g}"
+            )
         chosen = array("I")
         taken: dict[str, Share] = {}
         for name, part in numbers.items():

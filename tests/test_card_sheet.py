@@ -216,6 +216,24 @@ def test_no_weights_are_fetched(hub: ModelHub) -> None:
     ]
 
 
+def test_a_file_of_a_repository_means_the_repository(hub: ModelHub) -> None:
+    assert sheet_of(f"hf:{REPO}@{COMMIT}/Tiny-Q4_K_M.gguf")[0].name == REPO
+    assert sheet_of(f"hf:{REPO}/q/Tiny-Q4_K_M.gguf")[0].name == REPO
+
+
+@pytest.mark.parametrize("name", ["own/mnii", "runs/mini", "x/mini.gguf", "x/y.safetensors"])
+def test_a_mistyped_path_never_reaches_the_hub(
+    hub: ModelHub, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a folder of somebody's is called is nobody else's business."""
+    (tmp_path / "own").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="no such file or folder exists") as caught:
+        read_sheet(name)
+    assert "hf:org/name" in caught.value.hint
+    assert hub.asked == []
+
+
 def test_a_revision_is_resolved_first(hub: ModelHub) -> None:
     sheet, _ = sheet_of(f"hf:{REPO}@v1")
     assert sheet.revision == COMMIT
@@ -325,6 +343,23 @@ def test_a_gguf_file_says_all_it_holds(tmp_path: Path) -> None:
     assert value["source_payload_excerpt"] == {}
 
 
+def test_a_file_that_is_a_part_says_so(tmp_path: Path) -> None:
+    parts = {**METADATA, "split.no": 0, "split.count": 3}
+    sheet = read_sheet(str(write_gguf_file(tmp_path / "x-00001-of-00003.gguf", metadata=parts)))
+    assert sheet.problems == ("It is part 1 of 3: the others' tensors are not counted.",)
+
+
+def test_an_adapter_beside_the_model_is_a_file_and_no_model(tmp_path: Path) -> None:
+    write_gguf_file(tmp_path / "gguf/model-Q8_0.gguf")
+    adapter = {"general.architecture": "llama", "general.type": "adapter"}
+    write_gguf_file(tmp_path / "gguf/lora-F16.gguf", metadata=adapter)
+    sheet = read_sheet(str(tmp_path))
+    assert [file.name for file in sheet.files] == ["gguf/lora-F16.gguf", "gguf/model-Q8_0.gguf"]
+    assert [entry.file for entry in sheet.memory] == ["gguf/model-Q8_0.gguf"]
+    assert sheet.architecture.layers == 2
+    assert sheet.template is not None
+
+
 def test_a_run_folder_shows_card_files_and_traced_results(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     write_gguf_file(run / "gguf/model-Q8_0.gguf")
@@ -411,7 +446,8 @@ def test_a_folder_without_a_model_or_a_card_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no such thing", "~nobody-here/x", "a\0b", "x" * 5000, "a/b/c", "hf:", ""]
+    "name",
+    ["no such thing", "~nobody-here/x", "a\0b", "x" * 5000, "x" * 5000 + "/y", "a/b/c", "hf:", ""],
 )
 def test_what_is_nothing_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")

@@ -53,11 +53,11 @@ def read_sheet(name: str, say: Say | None = None) -> Sheet:
         return read_card_file(path)
     if name.lower().endswith(".md"):
         return read_card_file(path)  # which says that it is missing
-    if wanted := hub_name(name):
+    if wanted := hub_name(name):  # asked only where nothing here has the name
         return read_repository(wanted, say)
     raise ModelError(
         f"No model or card is called {name}, and no such file or folder exists.",
-        "name a run folder, a .gguf file, a README.md, or org/name on the hub; "
+        "name a run folder, a .gguf file, a README.md, or a model of the hub as hf:org/name; "
         "`formosa models ls` lists the built-in ones",
     )
 

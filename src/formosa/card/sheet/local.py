@@ -85,8 +85,17 @@ def read_gguf_file(path: Path, say: Say | None = None, source: Kind = "gguf") ->
         template=_gguf_template(found, path.name),
         memory=memory_of(shape, [file]),
         metadata=_shown_metadata(found.metadata),
+        problems=_part(found.metadata),
         **_gguf_values(found.metadata),
     )
+
+
+def _part(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence where the file is one of several."""
+    count, number = metadata.get("split.count"), metadata.get("split.no", 0)
+    if isinstance(count, int) and isinstance(number, int) and count > 1:
+        return (f"It is part {number + 1} of {count}: the others' tensors are not counted.",)
+    return ()
 
 
 def read_folder(path: Path, say: Say | None = None) -> Sheet:
@@ -115,10 +124,14 @@ def read_folder(path: Path, say: Say | None = None) -> Sheet:
         parameters = sum(map(safetensors_parameters, tensors)) or None
         shape = of_config(read_config(checkpoint / "config.json"), parameters)
         template = folder_template(checkpoint)
+    weights = files
     if ggufs:
-        found = _gguf(ggufs[0])
+        adapters = {path.name for path in ggufs if _is_adapter(path)}
+        weights = tuple(f for f in files if f.name.rpartition("/")[2] not in adapters)
+        main = next((path for path in ggufs if path.name not in adapters), ggufs[0])
+        found = _gguf(main)
         shape = of_gguf(found)
-        template = _gguf_template(found, ggufs[0].name) or template
+        template = _gguf_template(found, main.name) or template
         values = _gguf_values(found.metadata)
         more = {key: value for key, value in values.items() if not getattr(sheet, key)}
         sheet = replace(sheet, metadata=_shown_metadata(found.metadata), **more)
@@ -127,8 +140,12 @@ def read_folder(path: Path, say: Say | None = None) -> Sheet:
         files=files,
         architecture=shape,
         template=template,
-        memory=memory_of(shape, files),
+        memory=memory_of(shape, weights),
     )
+
+
+def _is_adapter(path: Path) -> bool:
+    return read_metadata(path).get("general.type") == "adapter"
 
 
 def _with_card(sheet: Sheet, path: Path) -> Sheet:

@@ -40,15 +40,37 @@ from formosa.hub import REPO, TIMEOUT, Wanted, api, download_file, endpoint, exp
 from formosa.wheels import Say
 
 MOST_DERIVATIVES = 200
-_NAME = re.compile(rf"(?:hf:)?(?P<repo>{REPO.pattern})(?:@(?P<revision>[\w./-]+))?")
+_NAME = re.compile(rf"(?P<repo>{REPO.pattern})(?:@(?P<revision>[\w.-]+))?")
+_PREFIX = "hf:"
+_OF_FILES = re.compile(r".+\.(gguf|safetensors|json|jsonl|yaml|md|txt)", re.IGNORECASE)
+_FOLDERS = frozenset("runs logs data models checkpoints checkpoint gguf output out tmp".split())
 _BASE = re.compile(r"base_model:(?:(adapter|finetune|merge|quantized):)?([\w.-]+/[\w.-]+)")
 _SMALL = (CARD, "config.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def hub_name(name: str) -> Wanted | None:
-    """The repository that `hf:org/name[@revision]` or `org/name` means; None for other texts."""
-    match = _NAME.fullmatch(name)
-    return Wanted(match["repo"], match["revision"] or "") if match else None
+    """The repository that `hf:org/name[@revision]` means, or a file in it; None for other texts.
+
+    A bare `org/name` means one too, unless it looks like a path that was mistyped: no name of a
+    local file is to reach the hub by accident.
+    """
+    text = name.removeprefix(_PREFIX)
+    if name.startswith(_PREFIX):
+        text = re.sub(r"^([^/]+/[^/]+)/.+\.gguf$", r"\1", text)
+    match = _NAME.fullmatch(text)
+    if not match or not name.startswith(_PREFIX) and _like_a_path(text):
+        return None
+    return Wanted(match["repo"], match["revision"] or "")
+
+
+def _like_a_path(text: str) -> bool:
+    """By its end, by the folders that runs are kept in, or because its folder is here."""
+    if _OF_FILES.fullmatch(text) or text.partition("/")[0] in _FOLDERS:
+        return True
+    try:
+        return Path(text).parent.is_dir()
+    except OSError:  # longer than a name can be
+        return True
 
 
 def read_repository(wanted: Wanted, say: Say | None = None) -> Sheet:

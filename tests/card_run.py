@@ -16,11 +16,26 @@ NAMES = {"C": "correct", "W": "wrong", "U": "unparsed", "T": "truncated", "F": "
 
 
 def write_log(
-    path: Path, *, task: str, model: str, outcomes: dict[str, list[str]], repeats: int = 1
+    path: Path,
+    *,
+    task: str,
+    model: str,
+    outcomes: dict[str, list[str]],
+    repeats: int = 1,
+    shard: tuple[int, int] | None = None,
+    purity: list[int] | None = None,
+    start: dict[str, dict[str, Any]] | None = None,
 ) -> None:
-    """A finished log; `outcomes` has for each scorer one text of letters a repeat."""
+    """A finished log; `outcomes` has for each scorer one text of letters a repeat.
+
+    Args:
+        shard: (number, of); the log holds every of-th question.
+        purity: of each reply.
+        start: what the parts of the first record say besides.
+    """
     scorers = list(outcomes)
     questions = len(outcomes[scorers[0]][0])
+    mine = range(questions)[shard[0] - 1 :: shard[1]] if shard else range(questions)
     records: list[dict[str, Any]] = [
         {
             "type": "start",
@@ -41,13 +56,19 @@ def write_log(
             "code": {"version": "0.1.0", "git": ""},
         }
     ]
+    for part, values in (start or {}).items():
+        records[0][part] |= values
+    if shard:
+        records[0]["plan"]["shard"] = {"number": shard[0], "of": shard[1], "samples": len(mine)}
     for repeat in range(repeats):
-        for q in range(questions):
+        for q in mine:
             scores = {
                 name: {"outcome": NAMES[rows[repeat][q]], "answer": None, "why": ""}
                 for name, rows in outcomes.items()
             }
             sample = {"type": "sample", "id": f"q{q}", "repeat": repeat, "subject": ""}
+            if purity:
+                sample["purity"] = purity
             records.append({**sample, "scores": scores, "reply": None, "error": None})
     write_lines(path, records)
     end = {"type": "end", "finished": "2026-11-22T04:10:00Z", **summary(read_log(path))}
@@ -105,25 +126,33 @@ def make_run(folder: Path) -> Path:
             model=model,
             outcomes={"box": ["CWWUTC", "CWUUWC"], "pattern": ["CWWCTC", "CWCCWC"]},
             repeats=2,
+            purity=[40, 1, 2],
+            start={"task": {"language": "zh-TW"}},
         )
     write_json(
         run / "data/report.json",
         {
-            "schema": 1,
+            "schema": 2,
             "sources": [
                 {
                     "name": "formosa-tools",
                     "licence": "apache-2.0",
                     "rows_in": 1200,
                     "rows_out": 1100,
+                    "heldout": 40,
                     "dropped": {"duplicate": 90, "too long": 10},
+                    "about": {},
+                    "purity": {"rows": 900, "mean": 0.999123, "min": 0.5, "pure": 0.97},
                 },
                 {
                     "name": "example/tw-tools",
                     "licence": "cc-by-4.0",
                     "rows_in": 50,
                     "rows_out": 50,
+                    "heldout": 10,
                     "dropped": {},
+                    "about": {"hub": "example/tw-tools", "revision": "c" * 40},
+                    "purity": {"rows": 0, "mean": 0.0, "min": 0.0, "pure": 0.0},
                 },
             ],
             "kinds": {"one-call": 500, "parallel-2": 600},
@@ -131,7 +160,11 @@ def make_run(folder: Path) -> Path:
             "rows": {"train": 1100, "heldout": 50},
             "sha256": {"train": HEX, "heldout": HEX[::-1]},
             "seed": 7,
+            "duplicates": {"duplicate": 90, "near duplicate": 4},
             "contamination": [{"benchmark": "bfcl-simple", "texts": 400, "tools": 798, "rows": 3}],
+            "characters": {"total": 812345, "longest": 2790, "histogram": [{"to": 10, "rows": 1}]},
+            "purity": {"rows": 900, "mean": 0.999123, "min": 0.5, "pure": 0.97},
+            "versions": {"formosa": "0.1.0", "cleaning": 2},
         },
     )
     write_json(
@@ -164,6 +197,7 @@ def make_run(folder: Path) -> Path:
             "seconds": 180.5,
             "hardware": "2 cores",
             "versions": {"torch": "2.13.0", "peft": "0.21"},
+            "template_sha256": HEX[::-1],
         },
     )
     write_json(

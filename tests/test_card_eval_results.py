@@ -13,7 +13,7 @@ from huggingface_hub import parse_eval_result_entries
 from card_run import write_log
 from formosa.card.eval_results import write_eval_results
 from formosa.card.figures import Sources
-from formosa.card.tables import LogFile
+from formosa.card.ledger import LogFile
 
 COMMIT = "b" * 40
 

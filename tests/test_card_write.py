@@ -15,8 +15,9 @@ import pytest
 
 from card_run import flow_messages, make_run, write_json, write_lines, write_log
 from formosa.card.claims import Claim, Claims, read_claims, write_claims
-from formosa.card.figures import METRICS, Sources, at_pointer, plain, pointer_to
+from formosa.card.figures import METRICS, Sources, plain
 from formosa.card.markdown import Document, read_document
+from formosa.card.run_files import at_pointer, pointer_to
 from formosa.card.values import Card, read_card
 from formosa.card.write import write_card
 from formosa.errors import CardError, LogError
@@ -80,7 +81,7 @@ def test_the_score_table_has_both_models_all_outcomes_and_the_log(run: Path) -> 
         *("bfcl-simple", "ast", "base", "12.5 [2.2, 47.1]", "1", "5", "1", "1", "0")
     ]
     assert list(tail.values())[2:9] == ["trained", "75.0 [40.9, 92.9]", "6", "1", "0", "0", "1"]
-    assert "(logs/trained-bfcl-simple.jsonl)" in tail["紀錄 Log"]
+    assert "(logs/trained-bfcl-simple.jsonl)" in tail["紀錄"]
     # All five outcomes together are every answer asked for.
     assert [sum(int(row[key]) for key in list(row)[4:9]) for row in found] == [8, 8, 12, 12, 12, 12]
 
@@ -88,24 +89,22 @@ def test_the_score_table_has_both_models_all_outcomes_and_the_log(run: Path) -> 
 def test_the_difference_is_paired_and_says_when_nothing_is_shown(run: Path) -> None:
     _, document = written(run)
     found = rows(document, "differences")
-    assert [row["任務 Task"] for row in found] == ["bfcl-simple", "mini-zh-tw", "mini-zh-tw"]
+    assert [row["任務"] for row in found] == ["bfcl-simple", "mini-zh-tw", "mini-zh-tw"]
     # 5 better, 0 worse of 8: the interval leaves 0, the exact test (p = 0.0625) does not.
-    assert [row["判斷 Verdict"] for row in found] == ["無法區分 cannot be told apart"] * 3
-    assert (found[0]["較好題數 Better"], found[0]["p"]) == ("5", "0.062")
+    assert [row["判斷"] for row in found] == ["無法區分"] * 3
+    assert (found[0]["較好題數"], found[0]["p 值"]) == ("5", "0.062")
     assert list(found[1].values())[2] == "+0.0 [-34.6, +34.6]"  # no "-0.0"
 
 
-@pytest.mark.parametrize(
-    ("base", "trained", "verdict"), [("W", "C", "較好 better"), ("C", "W", "較差 worse")]
-)
+@pytest.mark.parametrize(("base", "trained", "verdict"), [("W", "C", "較好"), ("C", "W", "較差")])
 def test_a_clear_difference_is_named(tmp_path: Path, base: str, trained: str, verdict: str) -> None:
     for role, letter in (("base", base), ("trained", trained)):
         path = tmp_path / f"run/logs/{role}-x.jsonl"
         write_log(path, task="x", model=role, outcomes={"ast": [letter * 12]})
     _, document = written(tmp_path / "run")
     (row,) = rows(document, "differences")
-    assert row["判斷 Verdict"] == verdict
-    assert row["p"] == "&lt; 0.001"
+    assert row["判斷"] == verdict
+    assert row["p 值"] == "&lt; 0.001"
 
 
 def test_every_log_stands_with_its_whole_sha256(run: Path) -> None:
@@ -114,22 +113,23 @@ def test_every_log_stands_with_its_whole_sha256(run: Path) -> None:
     assert len(found) == 4
     sources = Sources(run)
     for row in found:
-        name = row["紀錄 Log"].split("](")[1].rstrip(")")
-        assert row["紀錄檔 Log sha256"] == sources.sha256(name)
+        name = row["紀錄"].split("](")[1].rstrip(")")
+        assert row["紀錄檔 sha256"] == sources.sha256(name)
 
 
 def test_data_training_and_parity_come_from_their_reports(run: Path) -> None:
     _, document = written(run)
     assert list(rows(document, "data-sources")[0].values()) == [
-        *("formosa-tools", "apache-2.0", "1200", "1100", "duplicate 90, too long 10")
+        *("formosa-tools", "apache-2.0", "–", "1200", "1100", "40", "–"),
+        *("duplicate 90, too long 10", "0.999123"),
     ]
-    assert [row["種類 Kind"] for row in rows(document, "data-kinds")] == ["one-call", "parallel-2"]
-    settings = {row["項目 Item"]: row["值 Value"] for row in rows(document, "training")}
+    assert [row["種類"] for row in rows(document, "data-kinds")] == ["one-call", "parallel-2"]
+    settings = {row["項目"]: row["值"] for row in rows(document, "training")}
     assert settings["LoRA"] == "rank 16, alpha 32"
-    assert settings["學習率 Learning rate"] == "0.0005"
-    assert settings["最初損失 First loss"] == "2.12346"
-    assert settings["保留集完全正確的呼叫 Held-out exact calls"] == "correct 31, of 50"
-    assert [row["通過 Passed"] for row in rows(document, "parity")] == ["yes", "yes"]
+    assert settings["學習率"] == "0.0005"
+    assert settings["最初損失"] == "2.12346"
+    assert settings["保留集完全正確的呼叫"] == "correct 31, of 50"
+    assert [row["通過"] for row in rows(document, "parity")] == ["是", "是"]
 
 
 def test_what_was_said_is_quoted_word_for_word(run: Path) -> None:
@@ -146,8 +146,8 @@ def test_what_was_said_is_quoted_word_for_word(run: Path) -> None:
 def test_both_languages_and_the_limits_are_there(run: Path) -> None:
     text = write_card(run)
     for words in (
-        *("示範用的小模型", "demonstration size", "不能與排行榜上的分數相比"),
-        *("not comparable with leaderboard", "formosa card verify", "formosa chat"),
+        *("模型很小", "The model is small", "不能與排行榜上的分數相比"),
+        *("not comparable with leaderboards", "formosa card verify", "formosa chat"),
         *("formosa serve", "llama-server", "vllm serve", "AutoTokenizer", "@misc"),
     ):
         assert words in text
@@ -164,7 +164,7 @@ def test_no_path_of_this_machine_is_in_the_card(run: Path) -> None:
 def test_every_code_block_parses(run: Path) -> None:
     text = write_card(run)
     python = code_blocks(text, "python")
-    assert len(python) == 3
+    assert len(python) == 8  # four in each language
     for block in python:
         ast.parse(block)
     for block in code_blocks(text, "json"):
@@ -203,7 +203,7 @@ def test_the_python_of_the_walk_through_answers_calls_by_id(
     fake = types.ModuleType("openai")
     fake.OpenAI = lambda **_: client  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "openai", fake)
-    define, ask = code_blocks(write_card(run), "python")[1:]
+    define, ask = code_blocks(write_card(run), "python")[2:4]
     exec(define + "\n" + ask, {})
     results = {m["tool_call_id"]: m["content"] for m in sent[1] if m.get("role") == "tool"}
     assert results == {"b": "關稅為 32%\n```\n| 1 | 2 |", "a": "臺北 26 度,晴"}
@@ -214,7 +214,7 @@ def test_a_flow_that_failed_is_said(run: Path) -> None:
     path = run / "serve/tool-flow.json"
     flow = json.loads(path.read_text())
     write_json(path, {**flow, "passed": False, "messages": flow["messages"][:1]})
-    assert "流程沒有完成" in write_card(run)
+    assert "**流程沒有完成。**" in write_card(run)
 
 
 def test_what_a_run_did_not_do_is_said_and_not_invented(tmp_path: Path) -> None:
@@ -225,7 +225,11 @@ def test_what_a_run_did_not_do_is_said_and_not_invented(tmp_path: Path) -> None:
     card, document = written(run)
     assert card.license == "unknown"
     assert "base_model" not in card.fields
-    assert {table.name for table in document.tables} == {"scores", "differences", "tasks", "logs"}
+    assert {table.name for table in document.tables} == {
+        name + ending
+        for name in "scores differences tasks logs choice bfcl purity programs".split()
+        for ending in ("", "-en")
+    }
     for words in (
         "no data report",
         "no record of training",
@@ -233,8 +237,8 @@ def test_what_a_run_did_not_do_is_said_and_not_invented(tmp_path: Path) -> None:
         "not try the tool",
     ):
         assert words in card.body
-    assert "llama-server" not in card.body
-    assert "vllm" not in card.body
+    assert "llama-server -m" not in card.body
+    assert "vllm serve" not in card.body
 
 
 def test_a_run_without_evaluation_has_no_scores(tmp_path: Path) -> None:
@@ -298,9 +302,9 @@ def test_names_cannot_write_markup_into_the_card(run: Path) -> None:
     card, document = written(run)
     assert "<script>" not in card.body
     row = rows(document, "data-sources")[0]
-    assert row["讀入 Rows in"] == "1200"
-    assert row["來源 Source"].startswith("a\\|b &lt;script>")
-    assert rows(document, "data-kinds")[0]["筆數 Rows"] == "3"
+    assert row["讀入筆數"] == "1200"
+    assert row["來源"].startswith("a\\|b &lt;script>")
+    assert rows(document, "data-kinds")[0]["筆數"] == "3"
 
 
 def test_the_card_says_what_the_rows_were_compared_with(run: Path) -> None:
@@ -312,7 +316,8 @@ def test_the_card_says_what_the_rows_were_compared_with(run: Path) -> None:
     path = run / "data/report.json"
     write_json(path, {**json.loads(path.read_text()), "contamination": []})
     card, _ = written(run)
-    assert "data-contamination" not in card.body and "compared with" not in card.body
+    assert "data-contamination" not in card.body
+    assert "does not say that the rows were compared" in card.body
 
 
 def test_a_data_set_of_the_hub_is_named_by_its_id_whatever_the_recipe_calls_it(run: Path) -> None:
@@ -330,7 +335,7 @@ def test_two_sources_of_one_name_are_two_rows(run: Path) -> None:
     report["sources"] = [report["sources"][0], {**report["sources"][0], "rows_in": 5}]
     write_json(path, report)
     _, document = written(run)
-    assert [row["讀入 Rows in"] for row in rows(document, "data-sources")] == ["1200", "5"]
+    assert [row["讀入筆數"] for row in rows(document, "data-sources")] == ["1200", "5"]
 
 
 def test_claims_are_read_as_written() -> None:

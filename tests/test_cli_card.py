@@ -35,7 +35,7 @@ def test_write_then_verify(run: Path) -> None:
 def test_a_card_with_an_error_exits_1(run: Path) -> None:
     call("write", str(run))
     path = run / "README.md"
-    path.write_text(path.read_text().replace("| 75.0 [", "| 95.0 ["))
+    path.write_text(path.read_text().replace("trained | 75.0 [", "trained | 95.0 [", 1))
     result = call("verify", str(path))
     assert result.exit_code == 1
     assert "error text-differs: scores: bfcl-simple · ast · trained" in result.stdout

@@ -17,7 +17,7 @@ import yaml
 
 from formosa import __version__
 from formosa.card.figures import Sources
-from formosa.card.tables import LogFile
+from formosa.card.ledger import LogFile
 from formosa.files import write_text
 from formosa.results.log import EvalLog
 from formosa.results.metrics import score
@@ -42,7 +42,7 @@ def write_eval_results(sources: Sources, logs: list[LogFile]) -> list[Path]:
 
     written = []
     for log in logs:
-        entry = _entry(sources.log(log.name)) if log.role == "trained" else None
+        entry = _entry(sources.evaluation(log.names)) if log.role == "trained" else None
         if entry is not None:
             path = sources.root / FOLDER / f"{log.task}.yaml"
             value = eval_result_entries_to_yaml([entry])

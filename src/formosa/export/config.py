@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Quantisation = Literal["F32", "F16", "BF16", "Q8_0"]
+Quantisation = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]
 
 
 class ExportConfig(BaseModel):
@@ -14,7 +14,17 @@ class ExportConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    quantisation: Quantisation = Field("Q8_0", description="How the matrices are stored")
+    quantisation: Quantisation = Field(
+        "Q8_0", description="How the matrices are stored in the file that is served and measured"
+    )
+    levels: tuple[Quantisation, ...] = Field(
+        (), description="Further files, to compare: size, speed, and what is lost"
+    )
     parity_tokens: int = Field(
         24, ge=1, description="Greedy tokens compared with the checkpoint, for each prompt"
     )
+
+    @property
+    def every_level(self) -> tuple[Quantisation, ...]:
+        """All levels to be written, the one that is served first."""
+        return tuple(dict.fromkeys((self.quantisation, *self.levels)))

@@ -1,13 +1,16 @@
-"""Does the exported file say what the checkpoint says? Text, token ids, greedy words.
+"""Does the exported file say what the checkpoint says? Text, token ids, greedy words, thoughts.
 
-Three checks against the real engine with the real file:
+Four checks against the real engine with the real file:
 
 template  our sandbox, transformers and llama.cpp render the same conversations to the same bytes,
           and the file carries the checkpoint's template byte for byte
 tokens    llama.cpp cuts a corpus (zh-TW, emoji, white space, digits, control tokens) into the ids
           that the checkpoint's tokenizer gives
 greedy    llama.cpp continues prompts greedily; at every one of its tokens the checkpoint, reading
-          the same words in float32, has the same first choice
+          the same words in float32, has the same first choice (from 8 bits up)
+divergence
+          on a fixed text, how far the file's probabilities are from the checkpoint's; below 8 bits
+          this is what is held to a limit, instead of the same words
 
 Fewer bits move the scores a little, so where the checkpoint's own two best are nearly tied the
 file may take the other. Such a place is a near tie if the checkpoint's probabilities of the two
@@ -25,9 +28,10 @@ from typing import Any, NamedTuple
 
 from formosa.chat.message import Message, Tool, ToolCall
 from formosa.chat.template import ChatTemplate
-from formosa.checkpoints import load_tokenizer, load_weights
-from formosa.engines.llama import LlamaEngine
+from formosa.engines.llama import LlamaEngine, usable_cores
 from formosa.errors import ParityError
+from formosa.export.divergence import LIMITS, Divergence, measure
+from formosa.export.reference import Reference
 from formosa.files import sha256_file, write_json
 
 # Natural logs. Measured with a tuned SmolLM2-135M on 1,230 greedy tokens: F16 never chose another
@@ -99,7 +103,12 @@ CORPUS = (
 
 
 async def check_parity(
-    checkpoint: Path, gguf: Path, *, greedy_tokens: int = 24, report: Path | None = None
+    checkpoint: Path,
+    gguf: Path,
+    *,
+    greedy_tokens: int = 24,
+    report: Path | None = None,
+    reference: Reference | None = None,
 ) -> list[Check]:
     """Compare a GGUF file with its checkpoint.
 
@@ -108,20 +117,26 @@ async def check_parity(
         gguf: the file.
         greedy_tokens: how many tokens are generated for each prompt.
         report: where to write the result as JSON; written whether it passes or not.
+        reference: of the checkpoint, where several files are compared with it.
 
     Raises:
         ParityError: a check failed; the report, if asked for, says which and where.
     """
-    tokenizer = load_tokenizer(checkpoint, own_format=False)
+    reference = reference or Reference(checkpoint)
+    tokenizer = reference.tokenizer
     engine = LlamaEngine(gguf, context=2048)
+    level = str(engine.info.details["quantisation"])
     try:
         checks = [
             await _check_template(checkpoint, tokenizer, engine),
             await _check_tokens(tokenizer, engine),
-            await _check_greedy(checkpoint, tokenizer, engine, greedy_tokens),
         ]
+        if level in TIE:
+            checks.append(await _check_greedy(reference, engine, greedy_tokens))
     finally:
         await engine.aclose()
+    measured = measure(reference, gguf, threads=usable_cores())
+    checks.append(_check_divergence(measured, level))
     if report is not None:
         write_json(
             report,
@@ -129,8 +144,10 @@ async def check_parity(
                 "schema": 1,
                 "file": gguf.name,
                 "sha256": sha256_file(gguf),
-                "quantisation": engine.info.details["quantisation"],
+                "bytes": gguf.stat().st_size,
+                "quantisation": level,
                 "engine": engine.info.details["version"],
+                "divergence": measured._asdict(),
                 "checks": [check._asdict() for check in checks],
             },
         )
@@ -188,24 +205,27 @@ async def _check_tokens(tokenizer: Any, engine: LlamaEngine) -> Check:
     return Check("tokens", True, count, f"{len(texts)} texts give the same ids")
 
 
-async def _check_greedy(
-    checkpoint: Path, tokenizer: Any, engine: LlamaEngine, tokens: int
-) -> Check:
-    import torch
+def _check_divergence(measured: Divergence, level: str) -> Check:
+    limit = LIMITS.get(level, max(LIMITS.values()))
+    detail = f"{measured.mean:.4f} nats away, {measured.same_first:.1%} same first choice"
+    passed = measured.mean <= limit
+    if not passed:
+        detail += f"; {level} files may be {limit:g} nats away"
+    return Check("divergence", passed, measured.tokens, detail)
 
+
+async def _check_greedy(reference: Reference, engine: LlamaEngine, tokens: int) -> Check:
     template = engine.info.template
     assert template is not None
     tie = TIE[engine.info.details["quantisation"]]
-    model = load_weights(checkpoint, dtype="float32").eval()
+    tokenizer = reference.tokenizer
     compared = ties = 0
     for messages, tools in conversations():
         if messages[-1].role == "assistant":
             continue
         prompt = await engine.tokenize(template.prompt(messages, tools))
         words = await engine.greedy(prompt, tokens)
-        ids = torch.tensor([prompt + words])
-        with torch.no_grad():
-            logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1]
+        logits = reference.logits(prompt + words, last=len(words) + 1)[:-1]
         for scores, word in zip(logits, words, strict=True):
             compared += 1
             best = int(scores.argmax())
@@ -230,7 +250,16 @@ def _difference(who: str, ours: str, text: str) -> str:
 
 
 def check_parity_now(
-    checkpoint: Path, gguf: Path, *, greedy_tokens: int = 24, report: Path | None = None
+    checkpoint: Path,
+    gguf: Path,
+    *,
+    greedy_tokens: int = 24,
+    report: Path | None = None,
+    reference: Reference | None = None,
 ) -> Sequence[Check]:
     """`check_parity`, for callers that are not asynchronous."""
-    return asyncio.run(check_parity(checkpoint, gguf, greedy_tokens=greedy_tokens, report=report))
+    return asyncio.run(
+        check_parity(
+            checkpoint, gguf, greedy_tokens=greedy_tokens, report=report, reference=reference
+        )
+    )

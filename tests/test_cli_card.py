@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
-from card_run import make_run
+from card_foreign import changed, write
+from card_run import make_run, write_log
 from formosa.cli.card import card
 from formosa.errors import CardError
 
@@ -19,7 +21,8 @@ def run(tmp_path: Path) -> Path:
 
 
 def call(*args: str) -> Result:
-    return CliRunner().invoke(card, args)
+    """`cli.main` makes the exit code of what `verify` returns; here it is `return_value`."""
+    return CliRunner().invoke(card, args, standalone_mode="--help" in args)
 
 
 def test_write_then_verify(run: Path) -> None:
@@ -28,8 +31,8 @@ def test_write_then_verify(run: Path) -> None:
     assert "figures, each with its source" in result.stdout
     assert f"formosa card verify {run / 'README.md'}" in result.stderr
     result = call("verify", str(run))  # a run folder means its card
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert "verified (0 error, 0 warning, 0 claimed)" in result.stdout
+    assert (result.return_value, result.stderr) == (0, "")
+    assert "README.md: verified: 0 errors, 0 warnings, 0 notes; " in result.stdout
 
 
 def test_a_card_with_an_error_exits_1(run: Path) -> None:
@@ -37,33 +40,70 @@ def test_a_card_with_an_error_exits_1(run: Path) -> None:
     path = run / "README.md"
     path.write_text(path.read_text().replace("trained | 75.0 [", "trained | 95.0 [", 1))
     result = call("verify", str(path))
-    assert result.exit_code == 1
-    assert "error text-differs: scores: bfcl-simple · ast · trained" in result.stdout
-    assert "NOT verified (1 error, 0 warning, 0 claimed)" in result.stdout
+    assert result.return_value == 1
+    assert "text-differs · scores: bfcl-simple · ast · trained" in result.stdout
+    assert "NOT verified: 1 error, 0 warnings, 0 notes" in result.stdout
     result = call("verify", str(path), "--json")
-    assert result.exit_code == 1
+    assert result.return_value == 1
     value = json.loads(result.stdout)
     assert (value["passed"], value["counts"]["error"]) == (False, 1)
-    assert value["findings"][0]["code"] == "text-differs"
-    assert set(value["findings"][0]) == {"code", "severity", "where", "message"}
+    assert 0 < value["claims"]["supported"] < value["claims"]["total"]
+    finding = value["findings"][0]
+    assert set(finding) == {"code", "severity", "where", "message", "line", "check"}
+    assert finding["code"] == "text-differs"
+    assert "95.0" in path.read_text().split("\n")[finding["line"] - 1]
 
 
-def test_claimed_figures_are_counted_and_listed_when_asked(tmp_path: Path) -> None:
+def test_claimed_figures_are_put_together_by_row(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
     path.write_text(
-        "---\nlicense: mit\nlanguage: zh\n---\n| m | s |\n|---|---|\n| a | 1.5 |\n| b | 2 |\n"
+        "---\nlicense: mit\nlanguage: zh\n---\n| m | s | t |\n|---|---|---|\n| a | 1.5 | 7 |\n"
     )
     result = call("verify", str(path))
-    assert result.exit_code == 0
+    assert result.return_value == 0
     # A card whose figures rest on nothing is not called verified.
-    assert (
-        "nothing wrong, but not every figure has a source (0 error, 0 warning, 2" in result.stdout
-    )
-    assert "1.5" not in result.stdout
+    assert "nothing wrong, but not every figure has a source" in result.stdout
+    assert "2 claims, of which 0 supported" in result.stdout
+    assert "  line 7 · table 1: a\n      s 1.5; t 7\n" in result.stdout
     assert "--claimed" in result.stderr
     result = call("verify", str(path), "--claimed")
-    assert "claimed number-without-claim: table 1: a: s: 1.5 has no log." in result.stdout
+    assert "line 7 · number-without-claim · table 1: a: s\n      1.5 has no log." in result.stdout
     assert result.stderr == ""
+
+
+def test_the_report_is_grouped_by_severity_then_by_line(tmp_path: Path) -> None:
+    path = write(tmp_path, changed("--port 8001", "--prot 1").replace("c30699e8356d", "c30"))
+    out = call("verify", str(path)).stdout
+    places = [out.index(word) for word in ("errors (1)", "warnings (1)", "notes (", "claimed: ")]
+    assert places == sorted(places)
+    claimed = out.split("claimed: ")[1].split("\n")
+    lines = [int(line.split()[1]) for line in claimed if line.startswith("  line ")]
+    assert lines == sorted(lines)
+    assert claimed[-2].endswith("11 claims, of which 0 supported")
+
+
+def test_many_rows_of_claims_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    rows = "".join(f"| m{i} | {i}.5 |\n" for i in range(100))
+    path.write_text(f"---\nlicense: mit\nlanguage: zh\n---\n| m | s |\n|---|---|\n{rows}")
+    assert "… and 60 more rows" in call("verify", str(path)).stdout
+    assert "m99" in call("verify", str(path), "--claimed").stdout
+
+
+def test_logs_support_a_foreign_card(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    log = tmp_path / "logs/x.jsonl"
+    letters = "C" * 368 + "W" * 32
+    write_log(log, task="bfcl-simple", model="Tiny-3B-Instruct", outcomes={"ast": [letters]})
+    value = json.loads(call("verify", str(path), "--logs", str(log.parent), "--json").stdout)
+    assert value["claims"] == {"total": 11, "supported": 1}
+    assert value["model"] == "example/Tiny-3B-Instruct"
+
+
+def test_asking_again_needs_somebody_to_ask(tmp_path: Path) -> None:
+    result = call("verify", str(write(tmp_path)), "--rerun")
+    assert isinstance(result.exception, click.UsageError)
+    assert "--base-url" in result.exception.message
 
 
 def test_a_strangers_card_cannot_steer_the_terminal(tmp_path: Path) -> None:

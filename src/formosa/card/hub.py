@@ -35,3 +35,46 @@ def is_language(code: str) -> bool:
 def is_hub_id(name: str) -> bool:
     """Whether `name` has the form organisation/name."""
     return bool(_HUB_ID.fullmatch(name)) and len(name) <= 96
+
+
+_KEYS = """
+    language license license_name license_link library_name tags datasets metrics base_model
+    base_model_relation new_version pipeline_tag thumbnail inference widget model-index model_name
+    co2_eq_emissions extra_gated_prompt extra_gated_fields extra_gated_heading
+    extra_gated_description extra_gated_button_content extra_gated_eu_disallowed gated
+    instance_prompt mask_token model_type quantized_by prompt_template viewer duplicated_from
+    model_creator model_link title arxiv doi eval_results annotations_creators track_downloads
+    fine-tuning
+"""
+KEYS = frozenset(_KEYS.split())
+"""Of a front matter, as far as the hub or many cards use them."""
+
+RELATIONS = ("finetune", "adapter", "quantized", "merge")
+"""How a model comes from its base model."""
+
+_LIBRARIES = """
+    transformers diffusers peft sentence-transformers adapter-transformers gguf mlx mlx-lm vllm
+    llama.cpp llamafile ctranslate2 onnx onnxruntime openvino safetensors keras tf-keras timm
+    pytorch tensorflow jax flax fairseq espnet nemo open_clip spacy stanza fasttext sklearn unsloth
+    exllamav2 exllamav3 mergekit trl axolotl autoawq gptqmodel awq transformers.js executorch coreml
+    tensorrt_llm litert litert-lm lightning
+"""
+LIBRARIES = frozenset(_LIBRARIES.split())
+"""Of the hub, as far as language models use them."""
+
+_PIPELINES = """
+    text-generation text2text-generation text-classification token-classification
+    question-answering table-question-answering zero-shot-classification translation summarization
+    feature-extraction fill-mask sentence-similarity text-ranking text-to-speech text-to-audio
+    automatic-speech-recognition audio-to-audio audio-classification audio-text-to-text
+    voice-activity-detection depth-estimation image-classification object-detection
+    image-segmentation text-to-image image-to-text image-to-image image-to-video
+    unconditional-image-generation video-classification reinforcement-learning robotics
+    tabular-classification tabular-regression tabular-to-text table-to-text multiple-choice
+    text-retrieval time-series-forecasting text-to-video image-text-to-text image-to-3d text-to-3d
+    visual-question-answering document-question-answering zero-shot-image-classification
+    graph-ml mask-generation zero-shot-object-detection image-feature-extraction video-text-to-text
+    keypoint-detection visual-document-retrieval any-to-any video-to-video other
+"""
+PIPELINES = frozenset(_PIPELINES.split())
+"""The tasks of the hub."""

@@ -16,7 +16,7 @@ MARK = "formosa:table "
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 _DELIMITER = re.compile(r":?-+:?")
-_NEWLINE = re.compile(r"\r\n|\r|\n")
+NEWLINE = re.compile(r"\r\n|\r|\n")
 _PIPE = re.compile(r"(?<!\\)\|")
 _OTHER_BLOCK = re.compile(r" {0,3}(#{1,6}(\s|$)|>|`{3}|~{3}|<!--)")
 
@@ -47,17 +47,17 @@ class Document:
 
 def read_document(text: str) -> Document:
     """The tables and comments of a Markdown text. Any text can be read; takes linear time."""
-    lines = _NEWLINE.split(text)  # not splitlines(): Markdown knows no other line ends
+    lines = NEWLINE.split(text)  # not splitlines(): Markdown knows no other line ends
     tables: list[Table] = []
     comments: list[str] = []
     name = ""  # of the table that may follow
     i = 0
     while i < len(lines):
-        if fence := _fence(lines[i]):
-            i = _after_fence(lines, i + 1, fence)
+        if fence := opening_fence(lines[i]):
+            i = after_fence(lines, i + 1, fence)
             name = ""
         elif lines[i].lstrip(" ").startswith("<!--"):
-            comment, i = _comment(lines, i)
+            comment, i = comment_at(lines, i)
             comments.append(comment)
             name = comment.strip()[len(MARK) :] if comment.strip().startswith(MARK) else ""
         elif _begins_table(lines, i):
@@ -71,13 +71,14 @@ def read_document(text: str) -> Document:
     return Document(tuple(tables), tuple(comments))
 
 
-def _fence(line: str) -> str:
+def opening_fence(line: str) -> str:
     """The marks that open a code block; a backtick in the info text makes it inline code."""
     match = _FENCE.fullmatch(line)
     return match[1] if match and not (match[1][0] == "`" and "`" in match[2]) else ""
 
 
-def _after_fence(lines: list[str], i: int, fence: str) -> int:
+def after_fence(lines: list[str], i: int, fence: str) -> int:
+    """The line after the code block whose text begins in line `i`. It may never end."""
     while i < len(lines):
         mark = lines[i].strip(" ")
         i += 1
@@ -86,7 +87,7 @@ def _after_fence(lines: list[str], i: int, fence: str) -> int:
     return i
 
 
-def _comment(lines: list[str], i: int) -> tuple[str, int]:
+def comment_at(lines: list[str], i: int) -> tuple[str, int]:
     """The comment that begins in line `i`, and the line after it. It may never end."""
     collected = [lines[i].split("<!--", 1)[1]]
     while "-->" not in collected[-1] and i + 1 < len(lines):

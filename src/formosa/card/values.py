@@ -201,6 +201,18 @@ def read_yaml(block: str, where: str) -> dict[str, Any]:
     return value
 
 
+def node_of(block: str) -> yaml.Node | None:
+    """The YAML of a front matter that `read_yaml` takes, as nodes: they know their lines.
+
+    Raises:
+        yaml.YAMLError: no YAML, or beyond a limit of this module.
+    """
+    if len(block) > MAX_FRONT_MATTER:
+        return None
+    node: yaml.Node | None = _Loader(block).get_single_node()
+    return node
+
+
 def front_matter(fields: Mapping[str, Any]) -> str:
     """The fields as a block with its `---` lines, keys in the order given."""
     # No line is folded: a folded link can't be clicked, and width changes between versions.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import get_args
 
 import click
 
 from formosa.card.claims import read_claims
+from formosa.card.installed import installed_flags
 from formosa.card.markdown import read_document
-from formosa.card.verify import Finding, Severity, verify_card
+from formosa.card.verify import Severity, check_card, read_subject
 from formosa.card.write import CARD_NAME, write_card
+from formosa.cli.card_report import report_lines
 from formosa.cli.card_show import diff, show
+from formosa.cli.eval_who import Who, model_options
 from formosa.cli.output import Output, command_output
 from formosa.errors import CardError
 
@@ -50,39 +52,93 @@ def write(out: Output, run: Path) -> None:
 
 @card.command()
 @click.argument("path", metavar="CARD", type=click.Path(path_type=Path))
+@click.option("--claimed", is_flag=True, help="List each unsupported figure, not only its row.")
 @click.option(
-    "--claimed", is_flag=True, help="List each unsupported figure, not only their number."
+    "--logs",
+    type=click.Path(path_type=Path),
+    help="A log, or a folder of logs, to check the figures against.",
 )
+@click.option(
+    "--run-code",
+    is_flag=True,
+    help="Run the card's tool-calling walk-through against a scripted server.",
+)
+@click.option("--rerun", is_flag=True, help="Ask the claimed benchmarks again.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), help="For --rerun: ask only so many questions of each."
+)
+@click.option(
+    "--out",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("logs"),
+    show_default=True,
+    help="For --rerun: the folder of its logs.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="For --rerun: where a benchmark's data are; fetched into the cache by default.",
+)
+@model_options
 @command_output
-@click.pass_context
-def verify(context: click.Context, out: Output, path: Path, claimed: bool) -> None:
-    """Check CARD against its own words and its files.
+def verify(
+    out: Output,
+    who: Who,
+    path: Path,
+    claimed: bool,
+    logs: Path | None,
+    run_code: bool,
+    rerun: bool,
+    limit: int | None,
+    folder: Path,
+    data_dir: Path | None,
+) -> int:
+    """Check CARD against its own words and its files
 
-    Exit code 0 where nothing is wrong (figures that nothing supports are "claimed", not wrong),
-    1 where something is. Works on any model card; one without claims has claimed figures only.
+    Works on any model card. Exit code 0 where nothing is wrong (figures that nothing supports are
+    "claimed", not wrong), 1 where something is. docs/cards.md explains every code.
 
     \b
         formosa card verify runs/mini/README.md
         formosa card verify README.md --claimed
+        formosa card verify README.md --run-code
+        formosa card verify README.md --logs logs
         formosa card verify README.md --json | jq '.findings[].code'
+        formosa card verify README.md --rerun --limit 40 --base-url http://127.0.0.1:8000/v1
+
+    --run-code runs a stranger's Python: in a process of its own with limits, without network but
+    the scripted server, without your environment; still, read the code first.
     """
+    if rerun and not who.model and not who.base_url:
+        raise click.UsageError("Name a model with --model, or a server with --base-url.")
     path = _card_file(path)
-    found = verify_card(path)
-    counts = Counter(finding.severity for finding in found)
-    passed = not counts["error"]
+    subject, problems = read_subject(path, logs)
+    if run_code:
+        from formosa.cli.card_code import run_code as run_walkthrough
+
+        problems += run_walkthrough(subject)
+    if rerun:
+        from formosa.cli.card_rerun import rerun as ask_again
+
+        problems += ask_again(out, subject, who, folder=folder, limit=limit, data_dir=data_dir)
+    report = check_card(subject, problems, installed_flags)
     value = {
         "card": str(path),
-        "passed": passed,
-        "counts": {severity: counts[severity] for severity in SEVERITIES},
-        "findings": [{k: printable(v) for k, v in f._asdict().items()} for f in found],
+        "model": printable(subject.own_id or subject.own_name),
+        "passed": not report.count("error"),
+        "counts": {severity: report.count(severity) for severity in SEVERITIES},
+        "claims": {"total": report.claims, "supported": report.supported},
+        "findings": [
+            {k: printable(v) if isinstance(v, str) else v for k, v in f._asdict().items()}
+            for f in report.findings
+        ],
     }
-    lines = [_line(f) for f in found if claimed or f.severity != "claimed"]
-    lines.append(f"{path}: {_verdict(counts)}")
-    out.data(value, "\n".join(lines))
-    if counts["claimed"] and not claimed:
-        out.hint(f"see the unsupported figures: formosa card verify {path} --claimed")
-    if not passed:
-        context.exit(1)
+    lines = report_lines(path, report, claimed=claimed)
+    out.data(value, "\n".join(map(printable, lines)))
+    if report.count("claimed") and not claimed:
+        out.hint(f"see the unsupported figures one by one: formosa card verify {path} --claimed")
+    return 1 if report.count("error") else 0
 
 
 def _card_file(path: Path) -> Path:
@@ -92,23 +148,6 @@ def _card_file(path: Path) -> Path:
     if not (path / CARD_NAME).exists():
         raise CardError(f"{path} has no {CARD_NAME}.", f"write it: formosa card write {path}")
     return path / CARD_NAME
-
-
-def _verdict(counts: Counter[Severity]) -> str:
-    """`verified` is only said where every figure has a source."""
-    if counts["error"]:
-        word = "NOT verified"
-    else:
-        word = (
-            "nothing wrong, but not every figure has a source" if counts["claimed"] else "verified"
-        )
-    total = ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES)
-    return f"{word} ({total})"
-
-
-def _line(finding: Finding) -> str:
-    text = f"{finding.severity} {finding.code}: {finding.where}: {finding.message}"
-    return printable(text)
 
 
 def printable(text: str) -> str:

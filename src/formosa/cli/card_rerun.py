@@ -1,0 +1,159 @@
+"""`formosa card verify --rerun`: the claimed benchmarks, asked again with the card's own protocol.
+
+Joins two rooms that don't know each other: `formosa.card` says what is claimed and how it was
+asked, `formosa.evals` asks. Each claimed figure of the card's own model ends as one of
+
+    reproduced              the claimed value lies inside the 95 % interval of what was answered
+    differs                 it lies outside
+    cannot be checked here  and why
+
+"Reproduced" does not make a figure true: with a small `--limit` the interval is wide. "Differs" may
+be the engine, the quantisation or a setting that the card does not say; the log has every reply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from formosa.card.checks.agreement import Shown, own_figures
+from formosa.card.checks.finding import Finding, found
+from formosa.card.checks.numbers import half_unit
+from formosa.card.checks.protocol import Protocol, protocol_of
+from formosa.card.checks.subject import Subject
+from formosa.cli.eval_who import Who
+from formosa.cli.output import Output
+from formosa.engines.protocol import ChatModel, Sampling
+from formosa.errors import FormosaError
+from formosa.evals.registry import load_task
+from formosa.evals.run import run_task
+from formosa.evals.task import Task
+from formosa.results.log import EvalLog
+from formosa.results.metrics import score, subject_mean
+
+
+def rerun(
+    out: Output,
+    card: Subject,
+    who: Who,
+    *,
+    folder: Path,
+    limit: int | None = None,
+    data_dir: Path | None = None,
+    seed: int = 0,
+) -> list[Finding]:
+    """Ask every benchmark that a table claims for the card's model.
+
+    Args:
+        out: told what is asked.
+        card: with its claims.
+        who: the model, which should be the card's.
+        folder: of the logs; those that are there are continued.
+        limit: questions of each benchmark; all by default.
+        data_dir: where the data are; fetched by default.
+        seed: of the order of options.
+    """
+    claimed = [(shown, protocol_of(card, shown)) for shown in own_figures(card)]
+    findings = [_impossible(shown) for shown, protocol in claimed if protocol is None]
+    tasks: dict[Protocol, Task[Any]] = {}
+    reasons: dict[Protocol, str] = {}
+    for asked in dict.fromkeys(made for _, made in claimed if made):
+        try:
+            tasks[asked] = load_task(asked.task, data_dir=data_dir, say=out.say)
+        except FormosaError as error:
+            reasons[asked] = f"{error.message} {error.hint}".strip()
+    logs = asyncio.run(_ask(out, who, tasks, reasons, folder, limit, seed)) if tasks else {}
+    for shown, protocol in claimed:
+        if protocol is None:
+            continue
+        if protocol in logs:
+            findings.append(verdict(shown, protocol, logs[protocol]))
+        else:
+            why = reasons.get(protocol, "it was not asked")
+            message = f"{shown.value} cannot be checked here: {why}"
+            findings.append(found("rerun-impossible", shown.line, shown.where, message))
+    return findings
+
+
+async def _ask(
+    out: Output,
+    who: Who,
+    tasks: Mapping[Protocol, Task[Any]],
+    reasons: dict[Protocol, str],
+    folder: Path,
+    limit: int | None,
+    seed: int,
+) -> dict[Protocol, EvalLog]:
+    logs: dict[Protocol, EvalLog] = {}
+    async with who.opened(out) as models:
+        for protocol, task in tasks.items():
+            out.say(f"asking {task.name}: {protocol.command('…')}")
+            try:
+                logs[protocol] = await _run(out, who, models, task, protocol, folder, limit, seed)
+            except FormosaError as error:
+                reasons[protocol] = f"{error.message} {error.hint}".strip()
+    return logs
+
+
+async def _run(
+    out: Output,
+    who: Who,
+    models: list[ChatModel],
+    task: Task[Any],
+    protocol: Protocol,
+    folder: Path,
+    limit: int | None,
+    seed: int,
+) -> EvalLog:
+    from formosa.cli.eval import file_name
+
+    name = f"rerun-{file_name(models[0].info.name)}-{file_name(task.name)}.jsonl"
+    sampling = Sampling(temperature=0.0, top_p=protocol.top_p, max_tokens=protocol.max_tokens)
+    return await run_task(
+        task,
+        models,
+        folder / name,
+        concurrency=who.at_a_time,
+        limit_s=who.timeout,
+        say=out.say,
+        repeats=protocol.repeats,
+        limit=limit,
+        seed=seed,
+        sampling=sampling,
+    )
+
+
+def _impossible(shown: Shown) -> Finding:
+    name = shown.benchmark.lstrip("?")
+    message = f"{shown.value} cannot be checked here: no task of Formosa asks {shown.head or name}."
+    return found("rerun-impossible", shown.line, shown.where, message)
+
+
+def verdict(shown: Shown, protocol: Protocol, log: EvalLog) -> Finding:
+    """What a log of the claimed benchmark says about the claimed figure."""
+    scorer = protocol.scorer if protocol.scorer in log.scorers else log.scorers[0]
+    made = score(log, scorer)
+    value = subject_mean(log, scorer) if protocol.by_subject else made.value
+    # The interval is that of the questions; around the mean over subjects it is about as wide.
+    low, high = value - (made.value - made.low), value + (made.high - made.value)
+    slack = half_unit(shown.decimals)
+    inside = 100 * Decimal(repr(low)) - slack <= shown.value <= 100 * Decimal(repr(high)) + slack
+    model = str(log.start["model"].get("name"))
+    asked = f"{made.questions} questions × {made.repeats}"
+    original = log.start["plan"].get("original")
+    if original and original > made.questions:
+        asked = f"{made.questions} of {original} questions × {made.repeats}"
+    word = "reproduced" if inside else "differs"
+    message = (
+        f"{word}: the card says {shown.value}, {model} got {100 * value:.2f} "
+        f"({100 * low:.2f} to {100 * high:.2f}; {scorer}, {asked}; {log.path.name})"
+    )
+    if log.failures:
+        message += f"; {log.failures} requests failed and count as wrong"
+    if protocol.remark:
+        message += f". {protocol.remark[0].upper()}{protocol.remark[1:]}"
+    code = "rerun-reproduced" if inside else "rerun-differs"
+    return found(code, shown.line, shown.where, message + ".")

@@ -1,0 +1,100 @@
+"""`card verify --rerun`: claimed benchmarks asked again, and what is said of each figure."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from card_foreign import CARD, changed, write
+from card_run import write_log
+from formosa.card.checks.agreement import Shown
+from formosa.card.checks.protocol import Protocol
+from formosa.cli.card import card
+from formosa.cli.card_rerun import verdict
+from formosa.engines.scripted import ScriptedEngine
+from formosa.engines.templated import TemplatedChat
+from formosa.results.log import read_log
+from formosa.serve.run import serving
+
+MINI = CARD.replace("MMLU(%)", "mini-zh-tw(%)", 2).replace("TMMLU+(%)", "CMMLU(%)")
+
+
+def shown(value: str) -> Shown:
+    number = Decimal(value)
+    digits = -int(number.as_tuple().exponent)
+    return Shown("mmlu", number, digits, "table 1: x", 9, (), (), "MMLU")
+
+
+def log(folder: Path, letters: str, name: str = "mmlu") -> Path:
+    path = folder / f"{name}.jsonl"
+    write_log(path, task=name, model="tiny", outcomes={"box": [letters], "twinkle": [letters]})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [("50.00", "rerun-reproduced"), ("41.0", "rerun-reproduced"), ("70", "rerun-differs")],
+)
+def test_a_claim_inside_the_interval_is_reproduced(tmp_path: Path, value: str, code: str) -> None:
+    made = read_log(log(tmp_path, "CW" * 50))
+    finding = verdict(shown(value), Protocol("mmlu"), made)
+    assert finding.code == code
+    assert "tiny got 50.00 (40.38 to 59.62; box, 100 of 400 questions × 1" in finding.message
+    assert finding.line == 9
+
+
+def test_the_scorer_and_what_the_card_leaves_open_are_said(tmp_path: Path) -> None:
+    made = read_log(log(tmp_path, "CW" * 50))
+    protocol = Protocol("x", scorer="twinkle", by_subject=True, remark="its sampling is unknown")
+    message = verdict(shown("50"), protocol, made).message
+    assert "; twinkle, " in message
+    assert message.endswith(". Its sampling is unknown.")
+
+
+def test_failed_requests_are_said(tmp_path: Path) -> None:
+    made = read_log(log(tmp_path, "CWF" * 30))
+    assert (
+        "30 requests failed and count as wrong" in verdict(shown("33"), Protocol("m"), made).message
+    )
+
+
+def ask(path: Path, *args: str) -> dict[str, tuple[str, str]]:
+    engine = ScriptedEngine(lambda prompt: "\\boxed{A}", name="tiny")
+    with serving({"tiny": TemplatedChat(engine)}) as url:
+        command = ["verify", str(path), "--rerun", "--base-url", url, "--json", *args]
+        result = CliRunner().invoke(card, command, standalone_mode=False)
+    if result.exception:
+        raise result.exception
+    value = json.loads(result.stdout)
+    return {f["where"].rpartition(": ")[2]: (f["code"], f["message"])
+            for f in value["findings"] if f["code"].startswith("rerun-")}  # fmt: skip
+
+
+def test_every_claim_of_the_own_model_is_asked_or_says_why_not(tmp_path: Path) -> None:
+    """The whole way: card, protocol, server, log, verdict."""
+    text = MINI.replace("| Tiny-3B-Instruct (ours) | 90 | 92 | 88 |", "| Other | 90 | 92 | 88 |")
+    path = write(tmp_path, text)
+    found = ask(path, "--limit", "8", "--out", str(tmp_path / "logs"))
+    code, message = found["mini-zh-tw(%)"]
+    assert code in ("rerun-reproduced", "rerun-differs")
+    assert "8 of 40 questions × 3" in message
+    assert "twinkle" in message
+    assert found["CMMLU(%)"][0] == "rerun-impossible"
+    assert "no task of Formosa asks CMMLU(%)" in found["CMMLU(%)"][1]
+    (path,) = (tmp_path / "logs").glob("rerun-*.jsonl")
+    made = read_log(path)
+    assert made.finished
+    assert made.start["task"]["name"] == "mini-zh-tw-twinkle-box"
+    assert made.start["request"]["top_p"] == 0.9
+
+
+def test_data_that_cannot_be_had_are_a_reason(tmp_path: Path) -> None:
+    text = changed("| Tiny-3B-Instruct (ours) | 90 | 92 | 88 |", "| Other | 90 | 92 | 88 |")
+    found = ask(write(tmp_path, text), "--limit", "2", "--data-dir", str(tmp_path / "nothing"))
+    codes = {code for code, _ in found.values()}
+    assert codes == {"rerun-impossible"}
+    assert "cannot be checked here" in found["MMLU(%)"][1]

@@ -110,10 +110,11 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
             self._append(
                 {"type": "spike", "step": step, "loss": values["loss"], "usual": round(usual, 4)}
             )
-            self._say(
-                f"step {step}: loss {values['loss']:.3f}, far above the usual {usual:.3f}; "
-                "if it doesn't come down, lower train.learning_rate"
-            )
+            if self._log.stays_high(step):
+                self._say(
+                    f"the loss stays high: {values['loss']:.3f} at step {step}, the usual was "
+                    f"{usual:.3f}; if it doesn't come down, lower train.learning_rate"
+                )
 
     def _measure(self, step: int, last: int) -> None:
         if self._held_out is None:

@@ -24,6 +24,7 @@ Record = dict[str, Any]
 
 WINDOW = 32  # steps that say what a usual loss is
 FEWEST = 8
+STAYS = 3  # spikes in a row that are worth a word
 
 
 class Log:
@@ -75,6 +76,11 @@ class Log:
         """The latest steps, as many as `spike` looks at; not a million."""
         latest = self.records[-4 * WINDOW :]
         return [record for record in latest if record["type"] == "step"][-WINDOW:]
+
+    def stays_high(self, step: int) -> bool:
+        """Whether `step` and those just before it are spikes: one alone is the dice's business."""
+        spikes = [r["step"] for r in self.records[-4 * STAYS :] if r["type"] == "spike"]
+        return spikes[-STAYS:] == [*range(step - STAYS + 1, step + 1)]
 
     @property
     def seconds(self) -> float:

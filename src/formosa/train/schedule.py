@@ -25,11 +25,11 @@ def steps_of(config: TrainConfig, batches: int, accumulation: int) -> int:
 def rate(config: TrainConfig, step: int, steps: int) -> float:
     """The share of the peak rate that step number `step` (from 0) of `steps` uses.
 
-    The first step of a warm-up has rate 0, as in transformers' schedules, and `final_rate` is what
-    the step after the last one would have.
+    The last step of the warm-up has the peak, and its first one is not 0 as in transformers'
+    schedules, which would waste it. `final_rate` is what the step after the last one would have.
     """
     if step < config.warmup_steps:
-        return step / config.warmup_steps
+        return (step + 1) / config.warmup_steps
     if config.schedule == "constant":
         return 1.0
     done = min(1.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))

@@ -34,6 +34,7 @@ train:
   measure_tokens: 8
 export:
   parity_tokens: 8
+  levels: [Q4_0]
 serve:
   context: 8192
 eval:
@@ -93,7 +94,9 @@ def test_every_stage_ran_and_left_its_files(life: Life) -> None:
     steps = [r for _, r in read_jsonl(folder / "train" / "log.jsonl") if r["type"] == "step"]
     assert [step["step"] for step in steps] == [1, 2]
     parity = life.file("gguf/parity.json")
-    assert [check["passed"] for check in parity["checks"]] == [True] * 3
+    assert {check["name"]: check["passed"] for check in parity["checks"]} == dict.fromkeys(
+        ("template", "tokens", "greedy", "divergence"), True
+    )
     assert parity["sha256"] == resolve(str(folder)).sha256()
     flow = life.file("serve/tool-flow.json")
     assert flow["served"] == "model-Q8_0.gguf"
@@ -132,6 +135,14 @@ def test_the_exported_file_says_what_it_was_made_of(life: Life) -> None:
     data = life.file("data/report.json")["sha256"]["train"]
     assert fields["formosa.data.sha256"].contents() == data
     assert fields["general.name"].contents() == "life"
+
+
+def test_a_further_level_is_compared_and_the_served_one_stays_the_run_s(life: Life) -> None:
+    table = life.file("gguf/levels.json")["levels"]
+    assert [row["level"] for row in table] == ["Q8_0", "Q4_0"]
+    assert table[0]["sha256"] == life.file("gguf/parity.json")["sha256"]
+    assert (life.folder / "gguf" / "levels.svg").exists()
+    assert resolve(str(life.folder)).path == life.folder / "gguf" / "model-Q8_0.gguf"
 
 
 def test_the_end_of_a_run_shows_scores_times_and_what_to_try(life: Life) -> None:

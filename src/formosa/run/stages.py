@@ -189,33 +189,37 @@ def _train(run: Run) -> list[Path]:
 
 
 def _export(run: Run) -> list[Path]:
-    from formosa.export.gguf import write_gguf
-    from formosa.export.parity import check_parity_now
+    from formosa.export.about import described, git_revision
+    from formosa.export.levels import export_levels
 
-    checkpoint = run.folder / "checkpoint"
-    licence = run.base().licence
-    write_gguf(
-        checkpoint,
-        run.gguf,
-        run.recipe.export.quantisation,
+    config, parity = run.recipe.export, run.gguf.with_name("parity.json")
+    base = run.base()
+    export_levels(
+        run.folder / "checkpoint",
+        run.gguf.parent,
+        config.every_level,
         name=run.recipe.name,
-        metadata={
-            **({"general.license": licence} if licence else {}),
+        metadata=described(
+            base={
+                "name": base.name,
+                "licence": base.licence,
+                "hub_id": base.hub_id,
+                "revision": base.revision,
+            },
             # Only what decides these bytes: a recipe that measures more still made this file.
-            "formosa.recipe.sha256": sha256_json(
+            recipe_sha256=sha256_json(
                 run.recipe.model_dump(mode="json", include={"base", "data", "train", "export"})
             ),
-            "formosa.data.sha256": run.state.outputs("data")["data/train.jsonl"],
-        },
+            data_sha256=run.state.outputs("data")["data/train.jsonl"],
+            revision=git_revision(run.recipe_folder),
+        ),
+        greedy_tokens=config.parity_tokens,
+        main_report=parity,
+        say=run.report.say,
         progress=lambda done, of: run.report.progress(done, of, "tensors"),
     )
-    parity = run.gguf.with_name("parity.json")
-    checks = check_parity_now(
-        checkpoint, run.gguf, greedy_tokens=run.recipe.export.parity_tokens, report=parity
-    )
-    for check in checks:
-        run.report.say(f"parity of {check.name}: {check.detail}")
-    return [run.gguf, parity]
+    more = sorted(path for path in run.gguf.parent.iterdir() if path not in (run.gguf, parity))
+    return [run.gguf, parity, *more]
 
 
 def _serve(run: Run) -> list[Path]:
@@ -381,7 +385,7 @@ STAGES = (
         _train,
         remains=("train", "checkpoint"),
     ),
-    Stage("export", "write GGUF and check that it says the same", 1,
+    Stage("export", "write GGUF and check that it says the same", 2,
           _config("export", "train"), _export, remains=("gguf",)),
     Stage("serve", "serve it and run the four-step tool flow", 1,
           _config("serve", "export"), _serve),

@@ -37,6 +37,7 @@ class Hub:
         (self.root / name).write_text(text, "utf-8")
 
     def snapshot_download(self, repo: str, **options: Any) -> str:
+        assert options.pop("local_files_only") is False
         self.asked.append({"repo": repo, **options})
         if self.error:
             raise self.error
@@ -68,6 +69,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", made.snapshot_download)
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr("formosa.hub.reach", lambda: None)
     return made
 
 

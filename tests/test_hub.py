@@ -142,9 +142,24 @@ def test_a_hub_that_is_away_is_noticed_at_the_first_try(
         with pytest.raises(DataError, match=said) as caught, explained(wanted):
             find_commit(wanted)
         assert "give its files" in caught.value.hint
+        with pytest.raises(DataError, match="not in the local hub cache"), explained(wanted):
+            hub.download(Wanted("org/name", COMMIT, "dataset"), ["*"])
     with pytest.raises(hub.unreachable()):
         hub.reach()
     assert waits == []
+
+
+def test_what_the_cache_has_of_a_commit_is_served_at_once(
+    server: _Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", None)  # nothing waits
+    wanted = Wanted("org/name", COMMIT, "dataset")
+    snapshot = hub.cached(wanted) / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "a.csv").write_text("1")
+    assert hub.download(wanted, ["*.csv"]) == snapshot
 
 
 def test_offline_nothing_is_asked(server: _Hub, monkeypatch: pytest.MonkeyPatch) -> None:

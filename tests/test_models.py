@@ -328,6 +328,7 @@ def pretend_hub(monkeypatch: pytest.MonkeyPatch, answer: Path | Exception) -> li
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("formosa.hub.reach", lambda: None)
     return asked
 
 

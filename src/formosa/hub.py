@@ -117,6 +117,15 @@ def reach() -> None:
     get_session().head(endpoint(), timeout=TIMEOUT)
 
 
+def _is_away() -> bool:
+    """Whether only the cache can serve. Left to itself, the library finds out 23 seconds later."""
+    try:
+        reach()
+    except unreachable():
+        return True
+    return False
+
+
 def download(wanted: Wanted, patterns: Sequence[str]) -> Path:
     """The folder with the repository's files that fit one of `patterns`, in the hub's own cache.
 
@@ -131,6 +140,7 @@ def download(wanted: Wanted, patterns: Sequence[str]) -> Path:
             repo_type=wanted.kind,
             revision=wanted.revision or None,
             allow_patterns=list(patterns),
+            local_files_only=_is_away(),
         )
     )
 

@@ -245,6 +245,7 @@ def test_commands_of_today(tmp_path: Path, line: str) -> None:
         ("vllm serve m --reasoning-parser=deepseek-r1", "flag-value", "deepseek_r1?"),
         ("llama-server -m x.gguf --jinja2", "flag-unknown", "--jinja?"),
         ("llama-server -m x.gguf --reasoning-format deep", "flag-value", "deepseek?"),
+        ("llama-server -m x.gguf --draft-max 4", "flag-unknown", "--spec-draft-n-max"),
         ("ollama run tiny --keep-alive 5m", "flag-unknown", "--keepalive?"),
     ],
 )
@@ -255,6 +256,24 @@ def test_flags_and_values_that_the_engine_does_not_know(
     finding = only(check(tmp_path, text), code)
     assert (finding.severity, finding.line) == ("error", line_of(line, text))
     assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("AutoModelForCausalLM.from_pretrained('example/Tiny-3B-Instruct')", False),
+        ("AutoTokenizer.from_pretrained('example/Base-3B')", False),
+        ("AutoModelForCausalLM.from_pretrained('example/Tiny-1B')", True),
+        ("pipeline('text-generation', model='example/Tiny-1B')", True),
+        ("LLM(model='example/Tiny-1B')", True),
+        ("pipeline('text-generation', 'example/Tiny-3B-Instruct')", False),
+        ("AutoModelForCausalLM.from_pretrained('./checkpoint')", False),
+        ("load_dataset('example/other')", False),
+    ],
+)
+def test_models_that_python_loads(tmp_path: Path, code: str, wrong: bool) -> None:
+    text = with_block("python", f"from somewhere import *\n{code}")
+    assert codes(check(tmp_path, text)) == ({"command-model"} if wrong else set())
 
 
 def test_a_flag_on_a_continued_line_has_its_own_line(tmp_path: Path) -> None:

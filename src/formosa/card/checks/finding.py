@@ -94,7 +94,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     # commands
     "flag-unknown": ("error", "a flag that the engine does not know"),
     "flag-value": ("error", "a value that the engine does not know for this flag"),
-    "command-model": ("warning", "a command that serves another model than the card's"),
+    "command-model": ("warning", "a command or code that loads another model than the card's"),
     "command-list": ("note", "which version of the engine commands were checked against"),
     # claims of cards that Formosa wrote
     "claims-missing": ("error", "tables of ours without their claims"),

@@ -6,12 +6,14 @@ is found, but not whether that page has the same words.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 
+from formosa.card.checks.code_blocks import LARGEST, PYTHON, parse_python
 from formosa.card.checks.finding import Finding, found
 from formosa.card.checks.subject import Subject, cell_hub_id, looks_like_name, row_name, same_name
-from formosa.card.hub import LICENSES
+from formosa.card.hub import LICENSES, is_hub_id
 from formosa.card.parts import hub_model
 
 _LICENSE_FILE = re.compile(r"licen[sc]e", re.IGNORECASE)
@@ -34,6 +36,7 @@ def names(card: Subject) -> Iterator[Finding]:
     yield from _bases(card)
     yield from _links(card)
     yield from _citations(card)
+    yield from _loaded(card)
     yield from _revisions(card)
 
 
@@ -136,6 +139,31 @@ def _citations(card: Subject) -> Iterator[Finding]:
                         f"The entry is titled {card.own_name}; its address is that of {model}."
                     )
                     yield found("citation-link", line, "citation", message)
+
+
+_LOADERS = frozenset({"from_pretrained", "LLM", "pipeline", "SentenceTransformer"})
+
+
+def _loaded(card: Subject) -> Iterator[Finding]:
+    """Models that Python blocks load: the card's own, its base, or a data set's neighbour?"""
+    allowed = [card.own_name, *card.card.base_model]
+    if not card.own_name or card.ours:
+        return
+    for block in card.blocks(*PYTHON):
+        tree = parse_python(block)[0] if len(block.text) <= LARGEST else None
+        for node in ast.walk(tree) if tree else ():
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            values = [*node.args[:2], *(k.value for k in node.keywords if k.arg == "model")]
+            for value in values if name in _LOADERS else ():
+                said = value.value if isinstance(value, ast.Constant) else None
+                if not isinstance(said, str) or not is_hub_id(said):
+                    continue
+                if not any(same_name(said, known) for known in allowed):
+                    message = f"The code loads {said}; the card is about {card.own_name}."
+                    line = block.line + node.lineno - 1
+                    yield found("command-model", line, "python block", message)
 
 
 def _revisions(card: Subject) -> Iterator[Finding]:

@@ -26,8 +26,13 @@ SHOWN = 12  # rows of a table; `--json` has all
 
 @click.command()
 @click.argument("model", metavar="MODEL")
+@click.option(
+    "--logs",
+    type=click.Path(path_type=Path),
+    help="A log, or a folder of logs, of your own: which results they reproduce.",
+)
 @command_output
-def show(out: Output, model: str) -> None:
+def show(out: Output, model: str, logs: Path | None) -> None:
     """The sheet of MODEL: licence, origin, results, files, sizes, template and memory.
 
     MODEL is a run folder, a checkpoint, a GGUF file, a card, a built-in name or a hub id. Of the
@@ -39,14 +44,19 @@ def show(out: Output, model: str) -> None:
         formosa card show README.md
         formosa card show twinkle-ai/Llama-3.2-3B-F1-Instruct
         formosa card show hf:org/name@v1.0 --json | jq .memory
+        formosa card show README.md --logs logs   # after verify --rerun, or eval run
 
     Beside each result stands whether it is only claimed, or traced: computed again from a log
-    with the sha256 that the card names. `formosa card verify` checks the whole card.
+    with the sha256 that the card names. With --logs also whether your own logs reproduce it, or
+    differ. `formosa card verify` checks the whole card.
     """
     from formosa.card.sheet import read_sheet
+    from formosa.card.sheet.measured import with_logs
     from formosa.card.sheet.registry import to_json
 
     sheet = read_sheet(model, out.say)
+    if logs:
+        sheet = with_logs(sheet, logs)
     out.data(to_json(sheet), None if out.json_mode else _drawn(sheet))
 
 

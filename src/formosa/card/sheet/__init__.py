@@ -3,6 +3,7 @@
 values.py      what a sheet holds
 local.py       a GGUF file, a checkpoint, a run folder, a card
 repository.py  a model on the hub
+measured.py    claimed results against logs of one's own
 reading.py     front matter as typed values; which results lead to a log
 prose.py       title, summary and tables of a card's text
 memory.py      sizes of the network, and the memory that it needs

@@ -13,7 +13,7 @@ from typing import Any, Literal
 LONGEST = 4_000  # characters of one text; longer ones are cut, and end in …
 MOST = 1_000  # entries of one list
 
-State = Literal["claimed", "traced"]
+State = Literal["claimed", "traced", "reproduced", "differs"]
 Kind = Literal["run", "checkpoint", "gguf", "card", "hub", "built-in"]
 
 
@@ -48,7 +48,8 @@ class Result:
 
     Attributes:
         state: `claimed`: somebody says so. `traced`: it was computed again, here and now, from a
-            log whose sha256 is the one that the card names.
+            log whose sha256 is the one that the card names. `reproduced` and `differs`: a log of
+            one's own has it inside, or outside, of its interval of 95 %.
         because: why it is in this state.
         says_verified: the entry says `verified: true`. That is the hub's word about its own runs;
             nothing here checks or repeats it.

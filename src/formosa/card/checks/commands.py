@@ -21,6 +21,8 @@ from formosa.card.checks.shell import commands as shell_commands
 from formosa.card.checks.subject import Subject, same_name
 from formosa.card.hub import is_hub_id
 
+MOST = 500  # findings, after which no more commands are read
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -51,6 +53,7 @@ def known_flags(engine: str) -> Flags:
 def command_lines(card: Subject, flags: Callable[[str], Flags] = known_flags) -> Iterator[Finding]:
     """Every command of an engine that we know, in the shell blocks."""
     checked: dict[str, int] = {}
+    said = 0
     for block in card.blocks(*SHELL, "console", "shell-session", "text", ""):
         if block.language not in SHELL and not re.search(r"\b(vllm|llama-server)\b", block.text):
             continue
@@ -58,8 +61,11 @@ def command_lines(card: Subject, flags: Callable[[str], Flags] = known_flags) ->
             engine, rest = _engine(command)
             if engine:
                 checked.setdefault(engine, command.lines[0])
-                yield from _flags(engine, rest, flags(engine))
-                yield from _model(card, engine, rest)
+                for finding in (*_flags(engine, rest, flags(engine)), *_model(card, engine, rest)):
+                    yield finding
+                    said += 1
+                if said > MOST:  # a near flag is looked for each time, which takes a while
+                    return
     for engine, line in checked.items():
         known = flags(engine)
         how = "the one installed here" if known.installed else "a list that comes with Formosa"

@@ -22,6 +22,9 @@ from formosa.card.values import Card, read_card
 from formosa.card.write import write_card
 from formosa.errors import CardError, LogError
 
+# Tables of a run that has logs and nothing else.
+NAMES = ("scores", "differences", "tasks", "logs", "choice", "bfcl", "purity", "programs")
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
@@ -226,9 +229,7 @@ def test_what_a_run_did_not_do_is_said_and_not_invented(tmp_path: Path) -> None:
     assert card.license == "unknown"
     assert "base_model" not in card.fields
     assert {table.name for table in document.tables} == {
-        name + ending
-        for name in "scores differences tasks logs choice bfcl purity programs".split()
-        for ending in ("", "-en")
+        name + ending for name in NAMES for ending in ("", "-en")
     }
     for words in (
         "no data report",

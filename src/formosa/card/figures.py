@@ -201,6 +201,13 @@ def _value(yes: str, no: str) -> Callable[[Sources, Claim], str]:
     return value
 
 
+def _interval(sources: Sources, claim: Claim) -> str:
+    """Shares of 1 that another stage worked out, in percent."""
+    found = at_pointer(sources.json(claim.files[0]), claim.pointer)
+    value, low, high = (percent(float(found[key])) for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
 def _links(sources: Sources, claim: Claim) -> str:
     return ", ".join(f"[`{sources.sha256(name)[:12]}`]({quote(name)})" for name in claim.files)
 
@@ -208,9 +215,7 @@ def _links(sources: Sources, claim: Claim) -> str:
 METRICS: dict[str, Callable[[Sources, Claim], str]] = {
     "value": _value("yes", "no"),
     "value-zh": _value("是", "否"),
-    "percent": lambda sources, claim: percent(
-        float(at_pointer(sources.json(claim.files[0]), claim.pointer))
-    ),
+    "interval": _interval,
     "score": _score,
     "runs": _runs,
     "mean": _mean,

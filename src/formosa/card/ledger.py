@@ -108,12 +108,11 @@ class Ledger:
         metric = "value-zh" if isinstance(value, bool) and self.language == "zh" else "value"
         return Ask(metric, (name,), pointer=pointer_to(*steps))
 
-    def share(self, name: str, *steps: str | int) -> Ask | str:
-        """A cell for a share of 1, in percent; a dash where there is no number."""
-        value = self.get(name, *steps)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return NOTHING
-        return Ask("percent", (name,), pointer=pointer_to(*steps))
+    def interval(self, name: str, *steps: str | int) -> Ask | str:
+        """A cell for `value`, `low` and `high`, shares of 1; a dash where one is missing."""
+        found = self.object(name, *steps)
+        whole = all(isinstance(found.get(key), int | float) for key in ("value", "low", "high"))
+        return Ask("interval", (name,), pointer=pointer_to(*steps)) if whole else NOTHING
 
     def table(self, name: str, heads: list[Words], keys: int, rows: list[list[Cell]]) -> str:
         """The Markdown of a table whose rows are known by their first `keys` cells.

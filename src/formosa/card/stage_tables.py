@@ -189,36 +189,38 @@ def exported(ledger: Ledger) -> str:
 LEVEL_HEADS = {
     "file": Words("檔案", "File"),
     "bytes": Words("位元組", "Bytes"),
-    "size": Words("大小", "Size"),
-    "bits_per_weight": Words("每個權重的位元數", "Bits per weight"),
+    "divergence": Words("KL 散度（每詞元 nat）", "KL divergence (nats per token)"),
+    "same_first": Words("首選詞元相同（滿分 1）", "Same first choice (of 1)"),
     "tokens_per_second": Words("每秒詞元", "Tokens per second"),
-    "kl": Words("KL 散度", "KL divergence"),
-    "kl_divergence": Words("KL 散度", "KL divergence"),
-    "mean_kl": Words("平均 KL 散度", "Mean KL divergence"),
-    "top1": Words("首選詞元一致（滿分 1）", "Same first choice (of 1)"),
-    "top1_agreement": Words("首選詞元一致（滿分 1）", "Same first choice (of 1)"),
-    "perplexity": Words("困惑度", "Perplexity"),
-    "scores": Words("任務分數", "Task scores"),
     "sha256": Words("sha256", "sha256"),
 }
-NAME_KEYS = ("quantisation", "level", "name")
+NAME_KEYS = ("level", "quantisation", "name")
 
 
 def levels(ledger: Ledger) -> str:
-    """Size, speed and what is lost, one row for each quantised file; a column for every figure."""
+    """Size, speed and what is lost, one row for each quantised file.
+
+    A column for each figure of the report, known or not, and one for each task that was asked.
+    """
     found = ledger.items(LEVELS, "levels")
     rows_of = [(i, level) for i, level in enumerate(found) if isinstance(level, dict)]
-    keys = list(dict.fromkeys(key for _, level in rows_of for key in level))
+    keys = list(dict.fromkeys(key for _, level in rows_of for key in level if key != "scores"))
     name = next((key for key in NAME_KEYS if key in keys), "")
     known = [key for key in LEVEL_HEADS if key in keys]
     others = [key for key in keys if key not in LEVEL_HEADS and key not in NAME_KEYS]
-    shown = [
-        key for key in (*known, *others) if any(_shows(level.get(key)) for _, level in rows_of)
-    ]
+    shown = [k for k in (*known, *others) if any(_shows(level.get(k)) for _, level in rows_of)]
+    tasks = dict.fromkeys(
+        task for i, _ in rows_of for task in ledger.object(LEVELS, "levels", i, "scores")
+    )
     heads = [Words("量化", "Quantisation")]
     heads += [LEVEL_HEADS.get(key) or Words(escaped(key), escaped(key)) for key in shown]
+    heads += [Words(f"{escaped(t)}（%）[95 %]", f"{escaped(t)} (%) [95 %]") for t in tasks]
     rows: list[list[Cell]] = [
-        [ledger.value(LEVELS, "levels", i, key) for key in (name, *shown)] for i, _ in rows_of
+        [
+            *(ledger.value(LEVELS, "levels", i, key) for key in (name, *shown)),
+            *(ledger.interval(LEVELS, "levels", i, "scores", task) for task in tasks),
+        ]
+        for i, _ in rows_of
     ]
     return ledger.table("levels", heads, 1, rows) if name else ""
 

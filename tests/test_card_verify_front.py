@@ -189,6 +189,12 @@ def test_a_licence_link_of_another_model(tmp_path: Path) -> None:
     assert codes(check(tmp_path, text)) == {"license-link"}
 
 
+def test_a_licence_link_in_the_front_matter(tmp_path: Path) -> None:
+    link = "https://huggingface.co/example/Base-1B/blob/main/LICENSE"
+    text = changed("license: llama3.2", f"license: llama3.2\nlicense_link: {link}")
+    assert only(check(tmp_path, text), "license-link").line == 3
+
+
 def test_html_badges_are_read_too(tmp_path: Path) -> None:
     badge = (
         '<a href="https://huggingface.co/example/Base-1B/blob/main/LICENSE.txt" style="x">\n'

@@ -14,7 +14,7 @@ from formosa.card.checks.code_blocks import LARGEST, PYTHON, parse_python
 from formosa.card.checks.finding import Finding, found
 from formosa.card.checks.subject import Subject, cell_hub_id, looks_like_name, row_name, same_name
 from formosa.card.hub import LICENSES, is_hub_id
-from formosa.card.parts import hub_model
+from formosa.card.parts import Link, hub_model
 
 _LICENSE_FILE = re.compile(r"licen[sc]e", re.IGNORECASE)
 _LICENSE_LINE = re.compile(r"\blicen[sc]e\b|授權|許可", re.IGNORECASE)
@@ -69,7 +69,9 @@ def _licenses(card: Subject) -> Iterator[Finding]:
     """One finding for each place that links a licence file of a model which is not this one's."""
     allowed = [card.own_id, *card.card.base_model]
     seen: dict[str, list[int]] = {}
-    for link in card.parts.links if card.card.base_model else ():
+    said = card.card.fields.get("license_link")
+    links = [Link("", str(said), card.line_of("license_link")), *card.parts.links]
+    for link in links if card.card.base_model else ():
         model, rest = hub_model(link.url)
         if model and _LICENSE_FILE.search(rest) and not any(same_name(model, a) for a in allowed):
             seen.setdefault(model, []).append(link.line)
@@ -85,9 +87,9 @@ def _licenses(card: Subject) -> Iterator[Finding]:
     for line, text in card.parts.prose:
         if len(text) <= 600 and "|" not in text and _LICENSE_LINE.search(text):
             words = {w.strip("*[]().,:").lower() for w in re.split(r"[\s\[\](){}*：:，,]+", text)}
-            said = sorted(words & LICENSES - {"other", "unknown", "cc", "gemma", "bsd", "gpl"})
-            if said and card.card.license and card.card.license not in said:
-                message = f"The text says {', '.join(said)}, the front matter {card.card.license}."
+            named = sorted(words & LICENSES - {"other", "unknown", "cc", "gemma", "bsd", "gpl"})
+            if named and card.card.license and card.card.license not in named:
+                message = f"The text says {', '.join(named)}, the front matter {card.card.license}."
                 yield found("license-text", line, "licence", message)
 
 

@@ -335,7 +335,7 @@ def test_the_steps_that_failed_are_named(run: Path) -> None:
     card, _ = written(run)
     assert "沒有通過的步驟：一次回覆呼叫兩個工具" in card.body
     assert "Steps that did not pass: two calls" in card.body
-    assert "連上面四個步驟" in card.body
+    assert "連上面的工具呼叫流程" in card.body
 
 
 def test_which_programs_ran_is_said(run: Path) -> None:

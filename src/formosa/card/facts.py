@@ -6,6 +6,7 @@ hold no figures: those stand in tables, with their claims.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -34,6 +35,9 @@ OFTEN = 0.25  # share of the answers from which on a way to fail is named in pro
 TEMPLATE, TOKENIZER = "checkpoint/chat_template.jinja", "checkpoint/tokenizer.json"
 ROWS = "data/train.jsonl"
 PLOTS = ("gguf/levels.svg", "gguf/levels.png")
+# A field that is there and not empty. Inside of a text its quotes would have backslashes.
+_THOUGHT = re.compile(rb'"reasoning_content":\s*"[^"]')
+_CALL = re.compile(rb'"tool_calls":\s*\[\s*\{')
 MOST_ROWS = 2_000_000  # of the training data that are looked through for reasoning
 
 
@@ -126,7 +130,7 @@ def _reasons(book: Ledger) -> bool:
         return True
     try:
         with book.sources.path(ROWS).open("rb") as rows:
-            return any(b'"reasoning_content": "' in row for row in islice(rows, MOST_ROWS))
+            return any(map(_THOUGHT.search, islice(rows, MOST_ROWS)))
     except (UserError, OSError):
         return False
 
@@ -134,7 +138,7 @@ def _reasons(book: Ledger) -> bool:
 def _trained_calls(book: Ledger) -> bool:
     try:
         with book.sources.path(ROWS).open("rb") as rows:
-            return any(b'"tool_calls": [{' in row for row in islice(rows, MOST_ROWS))
+            return any(map(_CALL.search, islice(rows, MOST_ROWS)))
     except (UserError, OSError):
         return False
 

@@ -233,7 +233,10 @@ METRICS: dict[str, Callable[[Sources, Claim], str]] = {
     "temperature": _start("request", "temperature"),
     "max-tokens": _start("request", "max_tokens"),
     "engine": _engine,
-    "seed": _start("plan", "seed"),
+    # Of older cards, which show a seed of 0 as a dash; `seeds` does not.
+    "seed": lambda sources, claim: escaped(
+        plain(sources.log(claim.files[0]).start["plan"].get("seed") or NOTHING)
+    ),
     "seeds": _each("plan", "seed"),
     "repeats": _each("plan", "repeats"),
     "plan": _plan,

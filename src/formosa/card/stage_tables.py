@@ -36,6 +36,7 @@ STEPS = {
 CHECKS = {
     "template": Words("對話模板", "template"),
     "tokens": Words("詞元", "tokens"),
+    "divergence": Words("散度", "divergence"),
     "greedy": Words("貪婪解碼", "greedy"),
 }
 

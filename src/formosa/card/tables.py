@@ -24,7 +24,7 @@ BFCL = {
     "parallel": Words("平行 Parallel", "Parallel"),
     "parallel-multiple": Words("平行多選 Parallel Multiple", "Parallel Multiple"),
 }
-CHOICE = ("box", "pattern")
+CHOICE = ("box", "pattern", "twinkle", "twinkle-2.10")  # as the scorers of such tasks are called
 
 TASK, SCORER = Words("任務", "Task"), Words("判讀", "Scorer")
 WHO, LOG = Words("模型", "Model"), Words("紀錄", "Log")
@@ -163,7 +163,7 @@ def logs_table(ledger: Ledger, logs: list[LogFile]) -> str:
     heads += [Words("題數／題庫 × 次數", "Questions / of × repeats"), Words("種子", "Seed")]
     heads += [Words("溫度", "Temperature"), Words("詞元上限", "Token limit")]
     heads += [Words("完成時間", "Finished"), Words("紀錄檔 sha256", "Log sha256")]
-    metrics = ["path", "model", "model-sha256", "engine", "plan", "seed", "temperature"]
+    metrics = ["path", "model", "model-sha256", "engine", "plan", "seeds", "temperature"]
     metrics += ["max-tokens", "finished", "sha256"]
     rows: list[list[Cell]] = [
         [Ask(metric, (name,)) for metric in metrics] for log in logs for name in log.names

@@ -180,7 +180,18 @@ def test_levels_are_compared_in_a_table_and_a_plot(tiny_checkpoint: Path, tmp_pa
 def test_levels_can_be_asked_benchmarks(tiny_checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "gguf"
     words = ["export", "levels", tiny_checkpoint, "--out", out, "--tokens", 1, "--level", "Q8_0"]
-    done = formosa(*words, "--level", "Q4_0", "--evaluate", "mini-zh-tw", "--limit", 2, "--json")
+    done = formosa(
+        *words,
+        "--level",
+        "Q4_0",
+        "--evaluate",
+        "mini-zh-tw",
+        "--limit",
+        2,
+        "--max-tokens",
+        12,
+        "--json",
+    )
     assert done.code == 0
     for row in done.json:
         score = row["scores"]["mini-zh-tw"]

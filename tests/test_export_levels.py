@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def test_people_see_megabytes_percent_and_intervals() -> None:
     table = shown(with_scores(ROWS, {"Q8_0": {"mini": HALF}}))
     assert [line["size"] for line in table] == ["100%", "54%", "39%"]
     assert table[1] == {
-        "level": "Q8_0", "MB": 145.0, "size": "54%", "tok/s": 20.0, "nats": "0.0070",
+        "level": "Q8_0", "MB": 145.0, "size": "54%", "tok/s": 20.0, "nats": "0.00700",
         "same first": "90.0%", "mini": "50.0% [40.0%, 60.0%]",
     }  # fmt: skip
     assert table[0]["mini"] is None  # not asked
@@ -73,6 +74,20 @@ def test_the_plot_is_a_whole_picture_for_any_values(rows: list[Row]) -> None:
     for circle in found.iter(f"{space}circle"):
         assert 0 <= float(circle.get("cx", "-1")) <= 300
         assert 0 <= float(circle.get("cy", "-1")) <= 240
+
+
+def test_labels_of_points_that_lie_together_can_be_read() -> None:
+    rows = [
+        *(row("F16", 271, 0.00001), row("Q5_K_M", 112, 0.13)),
+        *(row("Q4_K_M", 105, 0.1), row("Q4_0", 108, 0.11)),
+    ]
+    space = "{http://www.w3.org/2000/svg}"
+    panel = ElementTree.fromstring(draw(rows)).findall(f"{space}g")[1]
+    heights = sorted(
+        float(text.get("y", "0")) for text in panel.iter(f"{space}text")
+        if (text.text or "").startswith("Q")
+    )  # fmt: skip
+    assert all(below - above >= 11 for above, below in itertools.pairwise(heights))
 
 
 def test_a_plot_has_a_panel_for_each_task_and_no_markup_of_its_name() -> None:

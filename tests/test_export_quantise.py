@@ -316,3 +316,26 @@ def test_what_llama_cpp_can_t_load_is_a_sentence(
         list(read_logits(path, [1]))
     list(read_logits(half, [1]))
     assert capfd.readouterr() == ("", ""), "llama.cpp's log is not ours"
+
+
+@pytest.mark.model
+def test_smollm2_speaks_at_q4_k_m(tmp_path: Path) -> None:
+    """Its rows of 576 fit no K-quants, so most matrices fall back as llama.cpp's own files do."""
+    from formosa.checkpoints import checkpoint_folder
+    from formosa.models import pull
+
+    folder = checkpoint_folder(pull("smollm2-135m"))
+    path = write_gguf(folder, tmp_path / "m.gguf", "Q4_K_M", name="smollm2")
+    used = Counter(kinds_of(path).values())
+    assert used == {"Q5_0": 166, "F32": 61, "Q4_K": 16, "Q8_0": 15, "Q6_K": 14}
+
+    async def said() -> str:
+        engine = LlamaEngine(path, context=256)
+        try:
+            prompt = await engine.tokenize("The capital of France is")
+            words = await engine.greedy(prompt, 3)
+        finally:
+            await engine.aclose()
+        return "".join(engine._vocabulary.written(word).decode() for word in words)
+
+    assert "Paris" in asyncio.run(said())

@@ -38,6 +38,7 @@ _USUAL: tuple[Quantisation, ...] = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
 @click.option("--name", help="The model's name inside the files; the folder's by default.")
 @click.option("--evaluate", "tasks", multiple=True, metavar="TASK", help="Ask it at every level.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only so many samples of a task.")
+@click.option("--max-tokens", type=click.IntRange(min=1), default=512, show_default=True)
 @click.option(
     "--tokens",
     type=click.IntRange(min=1),
@@ -54,6 +55,7 @@ def levels(
     name: str | None,
     tasks: tuple[str, ...],
     limit: int | None,
+    max_tokens: int,
     tokens: int,
 ) -> None:
     """Write CHECKPOINT (or a run) at several levels, check each, and compare them: size, speed,
@@ -88,7 +90,9 @@ def levels(
         )
     if tasks:
         files = {row.level: target / row.file for row in rows}
-        scores = {level: _scores(out, path, tasks, limit) for level, path in files.items()}
+        scores = {
+            level: _scores(out, path, tasks, limit, max_tokens) for level, path in files.items()
+        }
         rows = with_scores(rows, scores)
     write_levels(target, rows)
     out.data([row._asdict() for row in rows]) if out.json_mode else out.table(shown(rows))
@@ -96,10 +100,11 @@ def levels(
 
 
 def _scores(
-    out: Output, path: Path, tasks: Sequence[str], limit: int | None
+    out: Output, path: Path, tasks: Sequence[str], limit: int | None, max_tokens: int
 ) -> dict[str, dict[str, Any]]:
     """What one file reaches, by task: its first scorer's share with the interval."""
     from formosa.engines.llama import LlamaEngine
+    from formosa.engines.protocol import Sampling
     from formosa.engines.templated import TemplatedChat
     from formosa.evals.registry import load_task
     from formosa.evals.run import run_task
@@ -115,7 +120,13 @@ def _scores(
             out.say(f"{path.name}: asking {name}")
             log = asyncio.run(
                 run_task(
-                    task, TemplatedChat(engine), log_path, limit=limit, concurrency=1, retry=True
+                    task,
+                    TemplatedChat(engine),
+                    log_path,
+                    limit=limit,
+                    sampling=Sampling(max_tokens=max_tokens),
+                    concurrency=1,
+                    retry=True,
                 )
             )
             made = score(log, log.scorers[0])

@@ -161,7 +161,7 @@ def shown(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "MB": round(row.bytes / MEGABYTE, 1),
             "size": f"{row.bytes / largest:.0%}",
             "tok/s": round(row.tokens_per_second, 1),
-            "nats": f"{row.divergence:.4f}",
+            "nats": f"{row.divergence:.5f}",
             "same first": f"{row.same_first:.1%}",
             **{task: _score(row.scores.get(task)) for task in tasks},
         }

@@ -77,17 +77,32 @@ def _panel(title: str, points: Sequence[_Point], *, logarithmic: bool = False) -
         _text(beside, up(value) + 4, _short(value), anchor="end", fill=_GREY)
         for value in up.ticks()
     ]
+    labels: list[tuple[float, float]] = []
     for point in points:
         x, y = across(point.x), up(point.y)
         if point.low is not None and point.high is not None:
             parts.append(_line(x, up(point.low), x, up(point.high), _BLUE))
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{_BLUE}"/>')
+        beside_it = _free(x, y - 5, labels)
+        labels.append((x, beside_it))
         near_the_edge = x > WIDTH - 70
-        parts.append(
-            _text(x - 6 if near_the_edge else x + 6, y - 5, point.label,
-                  anchor="end" if near_the_edge else "start")
-        )  # fmt: skip
+        place, anchor = (x - 6, "end") if near_the_edge else (x + 6, "start")
+        parts.append(_text(place, beside_it, point.label, anchor=anchor))
     return "".join(parts)
+
+
+def _free(x: float, y: float, taken: Sequence[tuple[float, float]]) -> float:
+    """The height nearest to `y` at which a label meets no other one."""
+    steps = sorted(range(-8, 9), key=abs)
+    return next(
+        (
+            y + 12 * step
+            for step in steps
+            if TOP - 6 < y + 12 * step < HEIGHT - BOTTOM
+            and all(abs(x - a) > 60 or abs(y + 12 * step - b) >= 11 for a, b in taken)
+        ),
+        y,
+    )
 
 
 class _Scale(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from card_run import HEX, make_run, write_json, write_log
 from formosa.card.markdown import Document, read_document
+from formosa.card.parts import read_parts
 from formosa.card.values import Card, read_card
 from formosa.card.verify import verify_card
 from formosa.card.write import write_card
+from formosa.chat.template import ChatTemplate
 from formosa.errors import CardError, UserError
 
 
@@ -417,6 +420,88 @@ def test_any_report_gives_a_true_card_or_a_sentence(
             return
         assert first == write_card(run)
         assert not [f for f in verify_card(run / "README.md") if f.severity == "error"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["模型 3B", "a{b}c\\d", "<script>x", "x|y`z", "a\nb", "```", "$(rm -rf x)", "-->", "'q' \"r\""],
+)
+def test_any_name_of_a_folder_is_only_a_name(run: Path, name: str) -> None:
+    renamed = run.rename(run.parent / name)
+    card, document = written(renamed)
+    prose = "".join(line for _, line in read_parts(card.body).prose)
+    assert "<script>" not in re.sub(r"`[^`]*`", "", prose)
+    assert [table for table in document.tables if not table.name] == []
+    (bibtex, other) = [b.text for b in read_parts(card.body).blocks if b.language == "bibtex"]
+    assert bibtex == other
+    assert bibtex.count("{") == bibtex.count("}")
+    commands = [b.text for b in read_parts(card.body).blocks if b.language == "bash"]
+    wanted = f"runs/{name}".replace("\n", "-")
+    assert shlex.split(commands[0].split("\n")[0]) == ["formosa", "chat", wanted]
+
+
+def test_a_file_whose_name_would_break_a_command_is_not_offered(run: Path) -> None:
+    (run / "gguf/a\nrm x.gguf").write_bytes(b"GGUF")
+    card, _ = written(run)
+    assert "rm x" not in card.body
+
+
+def test_a_damaged_tokenizer_or_template_only_leaves_something_out(run: Path) -> None:
+    """They are large files of other programs; the card needs little of them."""
+    (run / "checkpoint/tokenizer.json").write_text("{")
+    (run / "checkpoint/chat_template.jinja").write_bytes(b"\xff\xfe")
+    card, _ = written(run)
+    assert "FROM ./gguf/model-Q8_0.gguf\nPARAMETER" in card.body
+    assert "Ollama 會自己挑一個" in card.body
+
+
+def test_our_template_is_written_again_for_ollama(run: Path) -> None:
+    source = ChatTemplate.formosa("llama3").source
+    (run / "checkpoint/chat_template.jinja").write_text(source, encoding="utf-8")
+    card, _ = written(run)
+    assert card.body.count("<|start_header_id|>assistant<|end_header_id|>") >= 4
+    assert "Ollama 不執行 GGUF 裡的 Jinja 模板" in card.body
+    assert "Three things can't be quite the same" in card.body
+
+
+def test_an_older_report_is_read_too(run: Path) -> None:
+    """Schema 1 had no purity, no contamination and no place where a source is from."""
+    report = json.loads((run / "data/report.json").read_text())
+    old = {
+        "schema": 1,
+        "sources": [
+            {key: source[key] for key in ("name", "licence", "rows_in", "rows_out", "dropped")}
+            for source in report["sources"]
+        ],
+        **{key: report[key] for key in ("kinds", "languages", "rows", "sha256", "seed")},
+    }
+    write_json(run / "data/report.json", old)
+    card, document = written(run)
+    assert card.datasets == ("example/tw-tools",)
+    assert "不能說分數沒有受到污染" in card.body
+    labels = {row["項目"] for row in rows(document, "data-files")}
+    assert "訓練筆數" in labels
+    assert not {label for label in labels if "純度" in label}
+
+
+def test_a_run_that_only_evaluated_a_model_of_the_hub(tmp_path: Path) -> None:
+    """No data, no training, no files: a base and its scores."""
+    run = tmp_path / "just-scores"
+    write_log(
+        run / "logs/base-bfcl-simple.jsonl", task="bfcl-simple", model="x", outcomes={"ast": ["CW"]}
+    )
+    write_json(
+        run / "model.json",
+        {"schema": 1, "name": "m", "kind": "hub", "sha256": HEX, "licence": "mit",
+         "hub_id": "org/m", "revision": "e" * 40},
+    )  # fmt: skip
+    card, document = written(run)
+    assert (card.license, card.base_model, card.results) == ("mit", ("org/m",), ())
+    assert "library_name" not in card.fields and "base_model_relation" not in card.fields
+    assert {t.name for t in document.tables if not t.name.endswith("-en")} == {
+        *("scores", "bfcl", "tasks", "logs", "programs", "training"),
+    }
+    assert "一題也沒有答對" not in card.body  # the base's answers are no limit of this model
 
 
 PARTS = ("data", "train", "gguf", "serve", "logs", "checkpoint", "model.json")

@@ -80,7 +80,8 @@ class Facts:
 def gather(book: Ledger, logs: list[LogFile], name: str) -> Facts:
     root = book.sources.root
     checkpoint = (root / "checkpoint").is_dir()
-    ggufs = sorted(path.name for path in (root / "gguf").glob("*.gguf"))
+    found = sorted(path.name for path in (root / "gguf").glob("*.gguf"))
+    ggufs = [name for name in found if name.isprintable()]  # a line break would end a command
     main = str(book.get(PARITY, "file"))
     gguf = f"gguf/{main if main in ggufs else ggufs[0]}" if ggufs else ""
     pretrained = book.get(SUMMARY, "objective") == "cpt"

@@ -51,7 +51,7 @@ def write_card(run_folder: Path) -> str:
         )
     ledger.readable(book)
     logs = ledger.find_logs(book)
-    known = facts.gather(book, logs, run_folder.resolve().name)
+    known = facts.gather(book, logs, _one_line(run_folder.resolve().name))
     fields = front_fields(book, logs, known)
     body = "".join(_body(book, logs, known, language) for language in LANGUAGES)
     text = Card(fields, "\n" + body + "\n" + write_claims(book.claims())).text()
@@ -169,6 +169,11 @@ def _stages(book: Ledger) -> dict[str, Any]:
         "exported": stage_tables.exported(book),
         "levels": stage_tables.levels(book),
     }
+
+
+def _one_line(name: str) -> str:
+    """A folder's name as it can stand in a heading and in a command: any text without breaks."""
+    return "".join(c if c.isprintable() else "-" for c in name) or "model"
 
 
 def _ollama_name(name: str) -> str:

@@ -504,6 +504,23 @@ def test_a_run_that_only_evaluated_a_model_of_the_hub(tmp_path: Path) -> None:
     assert "一題也沒有答對" not in card.body  # the base's answers are no limit of this model
 
 
+def test_checks_that_name_nothing_leave_the_file_in_the_card(run: Path) -> None:
+    """The table of the file was claimed and not shown."""
+    change(run, "gguf/parity.json", checks=[])
+    _, document = written(run)
+    shown = {table.name for table in document.tables}
+    assert "exported" in shown and "parity" not in shown
+
+
+def test_only_languages_that_were_trained_or_asked_are_named(run: Path) -> None:
+    shutil.rmtree(run / "logs")
+    change(run, "data/report.json", languages={"zh-TW": 900, "en": 0})
+    card, _ = written(run)
+    assert card.language == ("zh",)
+    assert "- **語言：** 繁體中文（台灣）\n" in card.body
+    assert "- **Languages:** Traditional Chinese (Taiwan)\n" in card.body
+
+
 PARTS = ("data", "train", "gguf", "serve", "logs", "checkpoint", "model.json")
 
 

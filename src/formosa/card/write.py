@@ -23,7 +23,7 @@ from formosa.card.claims import write_claims
 from formosa.card.eval_results import write_eval_results
 from formosa.card.facts import Facts
 from formosa.card.hub import is_hub_id
-from formosa.card.ledger import FLOW, PARITY, REPORT, SUMMARY, Language, Ledger, LogFile
+from formosa.card.ledger import FLOW, PARITY, REPORT, SUMMARY, Language, Ledger, LogFile, Words
 from formosa.card.markdown import code_block, escaped
 from formosa.card.modelfile import modelfile
 from formosa.card.tool_flow import walk_through
@@ -33,6 +33,10 @@ from formosa.files import write_text
 
 CARD_NAME = "README.md"
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
+LANGUAGE_WORDS = {
+    "zh": Words("繁體中文（台灣）", "Traditional Chinese (Taiwan)"),
+    "en": Words("英文", "English"),
+}
 
 
 def write_card(run_folder: Path) -> str:
@@ -118,7 +122,7 @@ def _body(book: Ledger, logs: list[LogFile], known: Facts, language: Language) -
         reasoning=known.reasoning,
         think_tokens=known.think_tokens,
         architecture=known.architecture,
-        languages=bool(book.object(REPORT, "languages")),
+        languages=[book.say(LANGUAGE_WORDS[code]) for code in known.languages],
         base_link=facts.base_link(book, known),
         licence_line=licence_text.licence_line(book, known),
         licence=licence_text.licence_text(book, known),

@@ -122,7 +122,7 @@ def _body(book: Ledger, logs: list[LogFile], known: Facts, language: Language) -
         reasoning=known.reasoning,
         think_tokens=known.think_tokens,
         architecture=known.architecture,
-        languages=[book.say(LANGUAGE_WORDS[code]) for code in known.languages],
+        languages=[book.say(w) for code, w in LANGUAGE_WORDS.items() if code in known.languages],
         base_link=facts.base_link(book, known),
         licence_line=licence_text.licence_line(book, known),
         licence=licence_text.licence_text(book, known),

@@ -157,6 +157,8 @@ def test_other_ways_of_pairing_by_position(tmp_path: Path, code: str) -> None:
         "print(message.tool_calls[0].function.arguments)",
         "x = json.loads(message.tool_calls[0].function.arguments)",
         "y = zip(functions, tools)",
+        "f, c = print, message.tool_calls\nf(c[0].function.name, c[0].function.arguments)",
+        "f = print\nf(message.tool_calls[0].function.name, message.tool_calls[0].function)",
         "y = len(message.tool_calls[0].function.arguments)",
     ],
 )

@@ -350,3 +350,57 @@ def test_a_log_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
 def test_logs_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="does not exist"):
         check(tmp_path, logs=tmp_path / "nothing")
+
+
+def test_a_row_of_pattern_is_not_measured_by_the_box_scorer(tmp_path: Path) -> None:
+    """One log of ours holds both readings; the row says which it is."""
+    path = tmp_path / "logs/x.jsonl"
+    box, pattern = "C" * 100 + "W" * 300, "C" * 200 + "W" * 200
+    write_log(path, task="tmmluplus", model="Tiny-3B-Instruct",
+              outcomes={"box": [box], "pattern": [pattern]})  # fmt: skip
+    text = changed("(ours) | box | 41.23", "(ours) | pattern | 50.00").replace("41.23", "50.00")
+    report = check(tmp_path, text, tmp_path / "logs")
+    supports = [f for f in report.findings if f.code == "log-supports"]
+    assert all("(pattern, 50.00)" in f.message for f in supports)
+    boxed = changed("(ours) | box | 41.23", "(ours) | box | 50.00").replace("41.23", "50.00")
+    report = check(tmp_path, boxed, tmp_path / "logs")
+    differs = only(report, "log-differs")
+    assert "box 25.00 (" in differs.message
+    assert "pattern" not in differs.message
+
+
+def test_an_interrupted_log_supports_nothing(tmp_path: Path) -> None:
+    folder = log(tmp_path, "C" * 368 + "W" * 32)
+    (path,) = folder.glob("*.jsonl")
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    finding = only(check(tmp_path, logs=folder), "log-partial")
+    assert "interrupted, 400 answers" in finding.message
+
+
+def test_the_best_of_several_logs_counts(tmp_path: Path) -> None:
+    """An old log beside a good one is no contradiction."""
+    folder = log(tmp_path, "C" * 368 + "W" * 32)
+    write_log(folder / "old.jsonl", task="bfcl-simple", model="Tiny-3B-Instruct",
+              outcomes={"ast": ["C" * 100 + "W" * 300]})  # fmt: skip
+    codes_found = [f.code for f in check(tmp_path, logs=folder).findings]
+    assert "log-supports" in codes_found
+    assert "log-differs" not in codes_found
+
+
+def test_one_log_may_be_named_instead_of_a_folder(tmp_path: Path) -> None:
+    (path,) = log(tmp_path, "C" * 368 + "W" * 32).glob("*.jsonl")
+    assert check(tmp_path, logs=path).supported == 1
+
+
+@pytest.mark.parametrize("text", ["C", "CWUTF"])
+def test_a_tiny_log_is_a_part_of_a_benchmark(tmp_path: Path, text: str) -> None:
+    report = check(tmp_path, logs=log(tmp_path, text))
+    assert only(report, "log-partial").severity == "note"
+
+
+def test_a_log_of_another_shape_says_nothing(tmp_path: Path) -> None:
+    folder = log(tmp_path, "C" * 368 + "W" * 32)
+    (path,) = folder.glob("*.jsonl")
+    path.write_text(path.read_text().replace('"plan": {', '"plan": [], "was": {', 1))
+    found = [f.code for f in check(tmp_path, logs=folder).findings if f.code.startswith("log-")]
+    assert set(found) <= {"log-unreadable"}

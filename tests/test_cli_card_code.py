@@ -242,3 +242,76 @@ def test_every_port_of_this_machine_is_the_scripted_servers(tmp_path: Path) -> N
         server.settimeout(10)
         for _ in range(2):
             server.accept()[0].close()
+
+
+# -- reading how it ended -----------------------------------------------------------------------
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "<frozen runpy>", line 291, in run_path
+  File "walkthrough.py", line 12, in <module>
+    ask()
+  File "walkthrough.py", line 7, in ask
+    client.chat()
+  File "/lib/openai/x.py", line 99, in chat
+    raise error
+openai.NotFoundError: Error code: 404 - words
+that go on
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "error", "line"),
+    [
+        (TRACEBACK, 1, "openai.NotFoundError: Error code: 404 - words", 7),
+        ("KeyError: 'x'\n", 1, "KeyError: 'x'", 0),
+        ("", 3, "exit code 3", 0),
+        ("", -9, "signal 9 (too much memory, time or output)", 0),
+        ('  File "walkthrough.py", line 4\n    x =\nSyntaxError: invalid syntax', 1,
+         "SyntaxError: invalid syntax", 4),
+    ],
+)  # fmt: skip
+def test_the_last_line_of_the_card_in_a_traceback(
+    said: str, code: int, error: str, line: int
+) -> None:
+    ran = card_code._error(said, code)
+    assert (ran.error, ran.line) == (error, line)
+
+
+def test_a_process_of_a_card_gets_none_of_our_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "HF_TOKEN", "HTTPS_PROXY", "PYTHONPATH", "FORMOSA_HOME"):
+        monkeypatch.setenv(name, "secret")
+    made = card_code._environment("http://127.0.0.1:1/v1", tmp_path)
+    assert made["OPENAI_API_KEY"] == "none"
+    assert "secret" not in made.values()
+    assert made["HOME"] == str(tmp_path)
+
+
+# -- blocks that are chosen ---------------------------------------------------------------------
+
+
+def test_blocks_that_load_a_model_themselves_are_left_out(tmp_path: Path) -> None:
+    heavy = "```python\nimport torch\nfrom transformers import pipeline\npipeline('x')\n```\n\n"
+    text = changed("## Use", f"## Local\n\n{heavy}## Use")
+    assert "pipeline" not in made(tmp_path, text).program
+
+
+def test_blocks_that_do_not_parse_are_left_out(tmp_path: Path) -> None:
+    text = changed("## Use", "## Use\n\n```python\nx = (\n```\n")
+    program = made(tmp_path, text).program
+    assert "x = (" not in program
+    assert "while True:" in program
+
+
+def test_calls_that_are_no_json_are_left_out(tmp_path: Path) -> None:
+    text = changed('"arguments": {"location": "Taipei"}', '"arguments": {location: Taipei}')
+    assert [call.name for call in made(tmp_path, text).calls] == ["search"]
+
+
+def test_what_a_block_prints_is_no_part_of_the_program(tmp_path: Path) -> None:
+    value = made(tmp_path)
+    assert '"arguments"' not in value.program
+    assert value.first == line_of("import json")
+    assert value.last == line_of("print(message.content)")

@@ -98,3 +98,61 @@ def test_data_that_cannot_be_had_are_a_reason(tmp_path: Path) -> None:
     codes = {code for code, _ in found.values()}
     assert codes == {"rerun-impossible"}
     assert "cannot be checked here" in found["MMLU(%)"][1]
+
+
+def test_the_interval_decides_at_its_ends(tmp_path: Path) -> None:
+    """100 answers, half of them right: 40.38 to 59.62."""
+    made = read_log(log(tmp_path, "CW" * 50))
+    for value, code in (
+        ("40.3", "rerun-differs"),
+        ("40.4", "rerun-reproduced"),
+        ("59.6", "rerun-reproduced"),
+        ("59.7", "rerun-differs"),
+        ("60", "rerun-reproduced"),  # which 59.6 is, rounded
+        ("61", "rerun-differs"),
+    ):
+        assert verdict(shown(value), Protocol("mmlu"), made).code == code, value
+
+
+def test_a_whole_benchmark_is_not_called_a_part(tmp_path: Path) -> None:
+    made = read_log(log(tmp_path, "CW" * 200))
+    message = verdict(shown("50"), Protocol("mmlu"), made).message
+    assert "400 questions × 1" in message
+    assert " of 400" not in message
+
+
+def test_a_scorer_that_the_log_lacks_is_the_first_one(tmp_path: Path) -> None:
+    made = read_log(log(tmp_path, "CW" * 50))
+    assert "; box, " in verdict(shown("50"), Protocol("mmlu", scorer="logit"), made).message
+
+
+@pytest.mark.parametrize(
+    ("protocol", "line"),
+    [
+        (Protocol("mmlu"), "formosa eval run mmlu --base-url URL"),
+        (Protocol("mmlu", repeats=3), "formosa eval run mmlu --base-url URL --repeats 3"),
+        (
+            Protocol("x", top_p=0.9, max_tokens=4096),
+            "formosa eval run x --base-url URL --top-p 0.9 --max-tokens 4096",
+        ),
+    ],
+)
+def test_the_line_to_paste(protocol: Protocol, line: str) -> None:
+    assert protocol.command() == line
+    assert (
+        protocol.command("--model m").split() == line.replace("--base-url URL", "--model m").split()
+    )
+
+
+def test_a_card_that_claims_nothing_that_can_be_asked_asks_nobody(tmp_path: Path) -> None:
+    """No server is needed to say so."""
+    text = CARD.replace("TMMLU+(%)", "CMMLU(%)").replace("MMLU(%)", "XY(%)")
+    text = text.replace("AST (S.)", "One").replace("AST (M.)", "Two")
+    command = ["verify", str(write(tmp_path, text)), "--rerun", "--json"]
+    result = CliRunner().invoke(
+        card, [*command, "--base-url", "http://127.0.0.1:9/v1"], standalone_mode=False
+    )
+    assert result.exception is None
+    codes = [f["code"] for f in json.loads(result.stdout)["findings"]]
+    assert codes.count("rerun-impossible") == 6
+    assert not (tmp_path / "logs").exists()

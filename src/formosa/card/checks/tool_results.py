@@ -21,9 +21,8 @@ from formosa.card.checks.finding import Finding, found
 from formosa.card.checks.subject import Subject
 
 _CALLS = "tool_calls"
-_OTHER_CALLERS = frozenset(
-    {"str", "print", "dict", "loads", "dumps", "len", "repr", "type", "json"}
-)
+_NO_TOOLS = "str print dict loads dumps len repr type eval literal_eval"
+_OTHER_CALLERS = frozenset(_NO_TOOLS.split())
 
 
 class ShownCall(NamedTuple):
@@ -59,6 +58,8 @@ def _by_number(node: ast.Call) -> tuple[str, int] | None:
     """(function, number of the call) in `search(**json.loads(….tool_calls[0].….arguments))`."""
     if not isinstance(node.func, ast.Name) or node.func.id in _OTHER_CALLERS:
         return None
+    if any(".function.name" in ast.unparse(argument) for argument in node.args):
+        return None  # `run(call.function.name, call.function.arguments)` chooses by name
     for keyword in node.keywords:
         if keyword.arg is None and (number := _number(keyword.value)) is not None:
             return node.func.id, number

@@ -18,6 +18,7 @@ from formosa.card.parts import Link, hub_model
 
 _LICENSE_FILE = re.compile(r"licen[sc]e", re.IGNORECASE)
 _LICENSE_LINE = re.compile(r"\blicen[sc]e\b|授權|許可", re.IGNORECASE)
+_OTHER_WORK = re.compile(r"\bcode\b|data|template|程式|資料|樣板", re.IGNORECASE)
 _BASE_LINE = re.compile(
     r"base[- ]?model|finetuned from|fine-tuned from|based on|基底模型|基礎模型|微調自",
     re.IGNORECASE,
@@ -49,7 +50,7 @@ def _own_names(card: Subject) -> Iterator[Finding]:
               for index in card.index_names[:1]]  # fmt: skip
     places += [(title, line, "title")] if title else []
     for said, line, where in places:
-        if not same_name(said, name):
+        if not _named(said, name):
             message = f"The model is called {said} here, and {name} elsewhere in the card."
             yield found("name-differs", line, where, message)
     repository, line = card.repository
@@ -59,10 +60,15 @@ def _own_names(card: Subject) -> Iterator[Finding]:
     for table, i in card.own_rows:
         hub = next((h for cell in table.rows[i][:2] if (h := cell_hub_id(cell))), "")
         said = hub or row_name(table.rows[i][0] if table.rows[i] else "")
-        if looks_like_name(said) and not same_name(said, name):
+        if looks_like_name(said) and not _named(said, name):
             message = f"The row of the card's own model names {said}, not {name}."
             where = card.table_title(table)
             yield found("name-differs", card.table_line(table, i), where, message)
+
+
+def _named(said: str, name: str) -> bool:
+    """Whether `said` is the name, or its end: `F1-Instruct` for `Llama-3.2-3B-F1-Instruct`."""
+    return same_name(said, name) or name.lower().endswith(f"-{said.lower()}")
 
 
 def _licenses(card: Subject) -> Iterator[Finding]:
@@ -85,7 +91,9 @@ def _licenses(card: Subject) -> Iterator[Finding]:
         )
         yield found("license-link", lines[0], "licence", message)
     for line, text in card.parts.prose:
-        if len(text) <= 600 and "|" not in text and _LICENSE_LINE.search(text):
+        if len(text) > 600 or "|" in text or _OTHER_WORK.search(text):
+            continue
+        if _LICENSE_LINE.search(text):
             words = {w.strip("*[]().,:").lower() for w in re.split(r"[\s\[\](){}*：:，,]+", text)}
             named = sorted(words & LICENSES - {"other", "unknown", "cc", "gemma", "bsd", "gpl"})
             if named and card.card.license and card.card.license not in named:

@@ -104,10 +104,10 @@ def ours(job: dict[str, Any]) -> dict[str, float]:
 def peer(job: dict[str, Any]) -> dict[str, float]:
     """The same rows by trl's SFTTrainer. Imports nothing of ours."""
     import torch
-    from datasets import Dataset  # type: ignore[import-untyped]
+    from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found]
+    from trl import SFTConfig, SFTTrainer
 
     clock = Clock()
     counts: list[int] = []

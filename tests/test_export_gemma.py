@@ -42,6 +42,12 @@ def test_it_says_what_the_checkpoint_says(gemma: Path, written: Path) -> None:
     assert all(check.passed and check.compared > 10 for check in checks)
 
 
+@pytest.mark.parametrize("level", ["Q8_0", "Q4_K_M", "Q4_0"])
+def test_it_may_have_few_bits(gemma: Path, tmp_path: Path, level: Any) -> None:
+    path = write_gguf(gemma, tmp_path / "m.gguf", level, name="tiny")
+    assert all(check.passed for check in check_parity_now(gemma, path, greedy_tokens=4))
+
+
 def test_llama_cpp_is_told_of_window_heads_and_end_of_turn(written: Path) -> None:
     fields = fields_of(written)
     assert fields["general.architecture"] == "gemma3"

@@ -13,11 +13,12 @@ import pytest
 from formosa.errors import ModelError, ParityError
 from formosa.export import parity
 from formosa.export.about import described, git_revision
-from formosa.export.config import ExportConfig
+from formosa.export.config import ExportConfig, Quantisation
 from formosa.export.divergence import LIMITS, measure
 from formosa.export.levels import (
     Row,
     export_levels,
+    files_of,
     read_levels,
     shown,
     with_scores,
@@ -189,6 +190,23 @@ def test_below_8_bits_words_may_differ_and_probabilities_are_held_to_a_limit(mad
     report = read_json(made / "parity-Q4_0.json")
     assert report["divergence"]["tokens"] == 256
     assert report["bytes"] == (made / "model-Q4_0.gguf").stat().st_size
+
+
+@pytest.mark.train
+def test_a_report_holds_nothing_of_the_machine(made: Path) -> None:
+    """The stages after the export are done again when its files change: a speed would do that."""
+    report = read_json(made / "parity.json")
+    assert set(report["divergence"]) == {"tokens", "mean", "worst", "same_first"}
+
+
+@pytest.mark.train
+def test_what_a_stage_leaves_is_known_beforehand(made: Path) -> None:
+    levels: tuple[Quantisation, ...] = ("Q8_0", "F16", "Q4_0")
+    files = files_of(made, levels, made / "parity.json")
+    assert {path.name for path in files} == {path.name for path in made.iterdir()}
+    assert files[0].name == "model-Q8_0.gguf"
+    alone = files_of(made, ("F16",), made / "parity.json")
+    assert [path.name for path in alone] == ["model-F16.gguf", "parity.json"]
 
 
 @pytest.mark.train

@@ -33,7 +33,7 @@ _USUAL: tuple[Quantisation, ...] = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
     "--out",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the files go; by default the folder gguf beside the checkpoint.",
+    help="Where the files go; by default the folder `levels` beside the checkpoint.",
 )
 @click.option("--name", help="The model's name inside the files; the folder's by default.")
 @click.option("--evaluate", "tasks", multiple=True, metavar="TASK", help="Ask it at every level.")
@@ -75,7 +75,7 @@ def levels(
 
     run, source = run_of(checkpoint), checkpoint_of(checkpoint)
     require_whole(source)
-    target = folder or source.parent / "gguf"
+    target = folder or source.parent / "levels"  # a run's own files stay as they are
     with out.progress() as bars:
         task = bars.add_task("tensors", total=None)
         rows = export_levels(

@@ -1,8 +1,16 @@
-"""Write a checkpoint as a GGUF file, and prove that it says the same.
+"""Write a checkpoint as GGUF at several levels, prove what it says, and measure what is lost.
 
-    config.py   the `export:` part of a recipe
-    gguf.py     safetensors + tokenizer + template → one GGUF file, a tensor at a time
-    parity.py   same text, same token ids, same greedy words as the checkpoint
+    config.py         the `export:` part of a recipe
+    gguf.py           a checkpoint → one GGUF file, a tensor at a time; with it
+                      architectures.py, vocabulary.py, mixture.py (which type for which tensor)
+    requantise.py     a GGUF file → one at another level
+    merge.py          a LoRA adapter into its base; adapter.py: as a GGUF file; lora.py reads it
+    shards.py         safetensors in one file or several
+    native.py         llama.cpp's quantising and logits, through ctypes
+    parity.py         same text, same token ids, same greedy words; divergence.py: how far away,
+                      measured against reference.py
+    levels.py         the table "size, speed, what is lost"; plot.py: as a picture
+    about.py          licence, base, languages and hashes in the header
 
-Needs `formosa-lm[train]` to write and `formosa-lm[llama]` to check.
+Needs `formosa-lm[train]` to write, and `formosa-lm[llama]` to check and to go below 8 bits.
 """

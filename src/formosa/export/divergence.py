@@ -52,7 +52,7 @@ class Divergence(NamedTuple):
 
 
 def measure(reference: Reference, path: Path, *, threads: int = 1) -> Divergence:
-    """Read the fixed text with a file, and compare.
+    """Read the fixed text with a file, and compare. The reference keeps what was measured.
 
     Raises:
         ModelError: llama.cpp can't load the file.
@@ -71,10 +71,12 @@ def measure(reference: Reference, path: Path, *, threads: int = 1) -> Divergence
         lost.append(max(float((np.exp(before) * (before - found)).sum()), 0.0))
         same += int(found.argmax()) == int(before.argmax())
         times.append(seconds)
-    return Divergence(
+    measured = Divergence(
         tokens=len(lost),
         mean=statistics.fmean(lost),
         worst=max(lost),
         same_first=same / len(lost),
         tokens_per_second=1 / statistics.median(times),
     )
+    reference.measured[path] = measured
+    return measured

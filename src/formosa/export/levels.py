@@ -100,14 +100,14 @@ def export_levels(
         )
         for check in checks:
             say(f"parity of {check.name} at {level}: {check.detail}")
-        rows.append(row_of(read_json(report)))
+        rows.append(row_of(read_json(report), reference.measured[path].tokens_per_second))
     if len(rows) > 1:
         write_levels(folder, rows)
     return rows
 
 
-def row_of(report: Mapping[str, Any]) -> Row:
-    """A row from what `check_parity` wrote."""
+def row_of(report: Mapping[str, Any], tokens_per_second: float) -> Row:
+    """A row from what `check_parity` wrote, and the speed that was measured with it."""
     measured = report["divergence"]
     return Row(
         level=report["quantisation"],
@@ -116,9 +116,18 @@ def row_of(report: Mapping[str, Any]) -> Row:
         sha256=report["sha256"],
         divergence=measured["mean"],
         same_first=measured["same_first"],
-        tokens_per_second=measured["tokens_per_second"],
+        tokens_per_second=tokens_per_second,
         scores={},
     )
+
+
+def files_of(folder: Path, levels: Sequence[Quantisation], main_report: Path) -> list[Path]:
+    """What `export_levels` leaves, the file that is served first."""
+    first, *others = levels
+    found = [file_of(folder, first), main_report]
+    for level in others:
+        found += [file_of(folder, level), report_of(folder, level)]
+    return [*found, folder / TABLE, folder / PLOT] if others else found
 
 
 def write_levels(folder: Path, rows: Sequence[Row]) -> None:

@@ -33,10 +33,16 @@ If 12 apples cost 96 dollars, one apple costs 96 / 12 = 8 dollars, and 7 of them
 
 
 class Reference:
-    """One checkpoint; its weights are loaded when they are first asked for."""
+    """One checkpoint; its weights are loaded when they are first asked for.
+
+    Attributes:
+        checkpoint: its folder.
+        measured: what was found of files that were compared with it, by path.
+    """
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
+        self.measured: dict[Path, Any] = {}
 
     @cached_property
     def tokenizer(self) -> Any:

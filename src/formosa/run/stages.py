@@ -190,7 +190,7 @@ def _train(run: Run) -> list[Path]:
 
 def _export(run: Run) -> list[Path]:
     from formosa.export.about import described, git_revision
-    from formosa.export.levels import export_levels
+    from formosa.export.levels import export_levels, files_of
 
     config, parity = run.recipe.export, run.gguf.with_name("parity.json")
     base = run.base()
@@ -218,8 +218,7 @@ def _export(run: Run) -> list[Path]:
         say=run.report.say,
         progress=lambda done, of: run.report.progress(done, of, "tensors"),
     )
-    more = sorted(path for path in run.gguf.parent.iterdir() if path not in (run.gguf, parity))
-    return [run.gguf, parity, *more]
+    return files_of(run.gguf.parent, config.every_level, parity)
 
 
 def _serve(run: Run) -> list[Path]:

@@ -390,6 +390,6 @@ STAGES = (
           _config("serve", "export"), _serve),
     Stage("eval", "ask the benchmarks, base and trained", 1,
           _config("eval", "model", "export"), _eval, remains=("logs",)),
-    Stage("card", "write the model card and verify it", 1,
+    Stage("card", "write the model card and verify it", 2,
           _after("model", "data", "train", "export", "serve", "eval"), _card),
 )  # fmt: skip

@@ -171,6 +171,7 @@ def smoke(recipe: Recipe) -> Recipe:
         fewer["mixture"] = data.mixture.model_copy(update={"rows": rows})
     shorter = {
         "max_steps": min(train.max_steps or 2, 2),
+        "epochs": max(train.epochs, 2),  # so few rows may be one step
         "warmup_steps": min(train.warmup_steps, 1),
         "measure_rows": min(train.measure_rows, 2),
         "measure_tokens": min(train.measure_tokens, 16),

@@ -17,7 +17,7 @@ from formosa.card.sheet import Sheet, read_sheet
 from formosa.card.sheet.registry import to_json
 from formosa.card.write import write_card
 from formosa.errors import CardError, ModelError, UserError
-from formosa.models import BUILTIN
+from formosa.models import BUILTIN, resolve
 from model_hub import COMMIT, ModelHub, model_hub
 from tiny_gguf import METADATA, TEMPLATE, gguf_bytes, write_gguf_file
 
@@ -477,6 +477,7 @@ def test_a_built_in_model_that_is_not_here_is_not_fetched(
 
 @pytest.mark.model
 def test_a_built_in_model_that_is_here_is_read() -> None:
+    resolve("smollm2-135m")  # fetched, if no other test did it
     sheet, _ = sheet_of("smollm2-135m")
     assert sheet.files[0].sha256 == BUILTIN["smollm2-135m"].sha256
     assert sheet.architecture.parameters == 134_515_008

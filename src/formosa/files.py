@@ -6,6 +6,7 @@ Knows bytes and JSON. Knows nothing of what is in them.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -70,6 +71,32 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     finally:
         with suppress(OSError):  # such as a folder that can't be reached: said above already
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(lock: Path, busy: UserError) -> Iterator[None]:
+    """Only one process at a time may be in this block; a killed one lets go.
+
+    Args:
+        lock: a file that is made, with its folder, where it is missing.
+        busy: what is raised when another process is there.
+
+    Raises:
+        UserError: `busy`, or the folder can't be written.
+    """
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise explain_os_error(error, lock.parent) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise busy from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -11,7 +11,6 @@ Knows nothing of why a row stays or goes.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -28,7 +27,7 @@ from typing import Any, NamedTuple
 from formosa.chat.message import json_text
 from formosa.data.rows import Row
 from formosa.errors import UserError
-from formosa.files import explain_os_error
+from formosa.files import alone, explain_os_error
 
 FOLDER = ".preparing"
 PIECE = 32 << 20  # bytes of rows that are put in order in memory at a time
@@ -228,18 +227,10 @@ def working_folder(folder: Path) -> Iterator[Path]:
         UserError: another process prepares data there, or the folder can't be written.
     """
     path = folder / FOLDER
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process prepares data in {folder}.", "wait for it, or name another --out"
-            ) from error
+    busy = UserError(
+        f"Another process prepares data in {folder}.", "wait for it, or name another --out"
+    )
+    with alone(path / "lock", busy):
         work = path / "work"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
@@ -247,5 +238,3 @@ def working_folder(folder: Path) -> Iterator[Path]:
             yield work
         finally:
             shutil.rmtree(path, ignore_errors=True)
-    finally:
-        os.close(descriptor)

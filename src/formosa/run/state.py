@@ -7,8 +7,6 @@ killed is continued if its inputs are the same, and begun afresh if they are not
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from formosa.errors import UserError
-from formosa.files import explain_os_error, read_json, sha256_file, write_json
+from formosa.files import alone, read_json, sha256_file, write_json
 
 SCHEMA = 1
 
@@ -106,19 +104,9 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another one does, or the folder can't be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise explain_os_error(error, folder) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process is running in {folder}.",
-                "wait for it, stop it, or give the recipe another name",
-            ) from error
+    busy = UserError(
+        f"Another process is running in {folder}.",
+        "wait for it, stop it, or give the recipe another name",
+    )
+    with alone(folder / ".lock", busy):
         yield
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,6 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,12 @@ from transformers import TrainerCallback
 
 from formosa.train.checkpoint import finish_step, write_trained
 from formosa.train.config import TrainConfig
-from formosa.train.log import Log, Record, spike
+from formosa.train.log import Log, Progress, Record, spike
 from formosa.train.measure import HeldOut
 from formosa.train.parallel import Arrangement
 from formosa.train.reporters import Reporters
 from formosa.train.trainer import not_finite
 from formosa.wheels import Say
-
-Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 EARLY = 50  # a step at which a model should know that replies end
 

@@ -26,7 +26,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -34,9 +34,8 @@ from typing import IO, Any
 from formosa.errors import UserError
 from formosa.files import explain_os_error, write_json
 from formosa.train.config import TrainConfig
+from formosa.train.log import Progress
 from formosa.wheels import Say
-
-Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 WATCHED = "FORMOSA_LAUNCHED"  # set for processes whose standard input tells that we are alive
 LEFTOVERS = (  # of another launch: they would make accelerate do something else

@@ -14,13 +14,14 @@ so far over all attempts. Only the first process writes.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from formosa.files import JsonLines, read_jsonl
 
 Record = dict[str, Any]
+Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 WINDOW = 32  # steps that say what a usual loss is
 FEWEST = 8

@@ -13,7 +13,6 @@ With several processes every one of them calls `train`; the first one writes and
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from formosa.train.checkpoint import (
     write_trained,
 )
 from formosa.train.config import TrainConfig
-from formosa.train.log import Log
+from formosa.train.log import Log, Progress
 from formosa.train.measure import HeldOut, place
 from formosa.train.model import attention_of, trained_model
 from formosa.train.parallel import Arrangement, arrange, barrier, is_first
@@ -40,8 +39,6 @@ from formosa.train.special_tokens import PreparedTokenizer, prepare_tokenizer
 from formosa.train.summary import summary_of
 from formosa.train.tokens import TokenStore, encode_file
 from formosa.wheels import Say
-
-Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 
 def require_training() -> None:

@@ -1,4 +1,4 @@
-"""Run the gateway: in the foreground until Ctrl-C, or in a thread beside other work.
+"""Run the gateway, or another app: until Ctrl-C, or in a thread beside other work.
 
 The socket is opened before anything else, so a port that is taken is one sentence, and port 0 (any
 free one) has its number at once.
@@ -58,21 +58,14 @@ def serving(
         UserError: the address can't be used, or the record can't be written.
     """
     check_host(host, api_key)
-    with _listen(host, port) as listener:
-        app = create_app(
+
+    def make() -> Starlette:
+        return create_app(
             models, api_key=api_key, hosts=_hosts(host, api_key), limits=limits, record=record
         )
-        server = _Server(app, grace)
-        thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="formosa-serve", daemon=True
-        )
-        thread.start()
-        server.ready.wait()
-        try:
-            yield _url(host, listener)
-        finally:
-            server.should_exit = True
-            thread.join()
+
+    with listening(make, host=host, port=port, grace=grace) as url:
+        yield f"{url}/v1"
 
 
 def run_server(
@@ -96,9 +89,9 @@ def run_server(
         UserError: the address can't be used, or the record can't be written.
     """
     check_host(host, api_key)
-    with _listen(host, port) as listener:
-        url = _url(host, listener)
-        app = create_app(
+
+    def make() -> Starlette:
+        return create_app(
             models,
             api_key=api_key,
             hosts=_hosts(host, api_key),
@@ -106,7 +99,61 @@ def run_server(
             limits=limits,
             record=record,
         )
-        server = _Server(app, grace, started=lambda: started(url) if started else None)
+
+    run_app(
+        make,
+        host=host,
+        port=port,
+        grace=grace,
+        started=lambda url: started(f"{url}/v1") if started else None,
+    )
+
+
+@contextmanager
+def listening(
+    make: Callable[[], Starlette],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    grace: float = GRACE,
+) -> Iterator[str]:
+    """Serve any app of ours in a thread; gives its address, as in `http://127.0.0.1:40123`.
+
+    The app is made once the address is ours.
+
+    Raises:
+        UserError: the address can't be used.
+    """
+    with _listen(host, port) as listener:
+        server = _Server(make(), grace)
+        thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="formosa-serve", daemon=True
+        )
+        thread.start()
+        server.ready.wait()
+        try:
+            yield _url(host, listener)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def run_app(
+    make: Callable[[], Starlette],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    grace: float = GRACE,
+    started: Callable[[str], None] | None = None,
+) -> None:
+    """Serve any app of ours until Ctrl-C or SIGTERM; `started` is called with its address.
+
+    Raises:
+        UserError: the address can't be used.
+    """
+    with _listen(host, port) as listener:
+        url = _url(host, listener)
+        server = _Server(make(), grace, started=lambda: started(url) if started else None)
         try:
             server.run(sockets=[listener])
         except KeyboardInterrupt:
@@ -140,7 +187,8 @@ class _Server(uvicorn.Server):
             self._started_hook()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.stop()
+        if stop := getattr(self._app.state, "stop", None):
+            stop()
         await super().shutdown(sockets)
 
 
@@ -172,4 +220,4 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _url(host: str, listener: socket.socket) -> str:
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}/v1"
+    return f"http://{name}:{listener.getsockname()[1]}"

@@ -4,6 +4,7 @@
     log_writer.py  begin or continue a log, append, finish: one process alone
     same_run.py    whether two logs are of the same run, and what differs if not
     metrics.py     outcomes, scores with intervals, paired differences; how they are defined
+    several.py     several differences together: Holm's p-values, the mean over tasks
     effort.py      tokens, time, and in which Chinese the replies are
     merge.py       logs of shards put together; the form in which logs can be compared
     export.py      a log as a Parquet table, or for inspect_ai

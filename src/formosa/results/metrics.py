@@ -20,7 +20,7 @@ and one lost, so that it is not ± 0 where few questions differ. The p-value is 
 two-sided sign-flip permutation test: if the models were equal, each question's difference could as
 well have had the other sign; p is the share of all such flips whose sum is at least as far from 0.
 With one repeat this is McNemar's exact test. Above 1,000 differing questions with unequal
-differences, the sum of the flips is taken as normal.
+differences (or weights without a common unit), the sum of the flips is taken as normal.
 
 Only the standard library, and sums that don't depend on the order of the samples.
 """
@@ -151,11 +151,28 @@ def paired_difference(a_log: EvalLog, b_log: EvalLog, scorer: str) -> Difference
                 f"and {b!r} in {b_log.path}.",
                 "run both models with the same task",
             )
-    a_shares, b_shares = _question_shares(a_log, scorer), _question_shares(b_log, scorer)
-    shared = [question for question in a_shares if question in b_shares]
-    if not shared:
+    differences = question_differences(
+        question_shares(a_log, scorer), question_shares(b_log, scorer)
+    )
+    if not differences:
         raise LogError(f"{a_log.path} and {b_log.path} share no question.")
-    return _difference([b_shares[q].exact - a_shares[q].exact for q in shared])
+    return difference(list(differences.values()))
+
+
+def question_shares(log: EvalLog, scorer: str) -> dict[str, Fraction]:
+    """Each question's share of correct answers, by its id, in the order of the log.
+
+    Raises:
+        LogError: the log has no such scorer.
+    """
+    return {id: share.exact for id, share in _question_shares(log, scorer).items()}
+
+
+def question_differences(
+    a: Mapping[str, Fraction], b: Mapping[str, Fraction]
+) -> dict[str, Fraction]:
+    """b minus a on each question that both hold."""
+    return {id: b[id] - share for id, share in a.items() if id in b}
 
 
 def wilson(value: float, size: float) -> tuple[float, float]:
@@ -175,6 +192,7 @@ def sign_test(better: int, worse: int) -> float:
 
 
 EXACT = 1000  # differing questions, up to which the permutation test is worked out in full
+_WORK = 2 * 10**10  # bits moved for it; weights without a small common unit would need far more
 
 
 def permutation_test(differences: Sequence[Fraction]) -> float:
@@ -193,11 +211,11 @@ def permutation_test(differences: Sequence[Fraction]) -> float:
     if all(step == 1 for step in steps):
         better = (len(steps) + total) // 2
         return sign_test(better, len(steps) - better)
-    if len(steps) > EXACT:
+    width = len(steps) + 1  # bits: no coefficient is above 2^n
+    if len(steps) > EXACT or len(steps) * sum(steps) * width > _WORK:
         # Sums of the same parity follow each other by 2; half of that is the correction.
         deviation = math.sqrt(sum(step * step for step in steps))
         return 2 * (1 - NormalDist().cdf(max(0.0, total - 1) / deviation))
-    width = len(steps) + 1  # bits: no coefficient is above 2^n
     counts = 1
     for step in steps:  # the place of a coefficient is the sum of what was flipped up
         counts += counts << (step * width)
@@ -267,7 +285,8 @@ def effective_size(shares: Sequence[float], answers: int) -> float:
     return min(float(answers), max(float(n), mean * (1 - mean) * n * n / spread))
 
 
-def _difference(exact: Sequence[Fraction]) -> Difference:
+def difference(exact: Sequence[Fraction]) -> Difference:
+    """The mean of the questions' differences, of which there is one at least; see above."""
     differences = [float(d) for d in exact]
     n = len(differences)
     value = math.fsum(differences) / n

@@ -14,7 +14,9 @@
     queue.py            who runs, who waits, who is next
     metrics.py          what Prometheus sees
     record.py           raw replies beside their parse
+    raw.py              what the model really wrote, for those who ask
     props.py            what there is to know about a server
+    pages.py            what else answers on this address
     connection.py       bodies, keys, streams, clients that leave
     run.py              uvicorn in this process: until Ctrl-C, or in a thread
 

@@ -1,4 +1,4 @@
-"""The routes: chat and text completions, models, health, metrics, props.
+"""The routes: chat and text completions, models, health, metrics, props; and pages, if given.
 
 Knows HTTP. Knows nothing of engines, templates or tokens: a chat model answers, or raises one of
 our errors, which becomes an OpenAI error object. A client that goes away stops its generation,
@@ -17,7 +17,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from formosa.chat.reply import Defect
-from formosa.engines.protocol import ChatEvent, ChatModel, Piece, Usage
+from formosa.engines.protocol import ChatEvent, ChatModel, ChatReply, Piece, Usage
 from formosa.errors import FormosaError, UnsupportedError
 from formosa.serve.chat import ChatBody
 from formosa.serve.completions import TextAnswer, TextBody
 from formosa.serve.connection import KeyCheck, event_stream, read_json, unless_gone
 from formosa.serve.metrics import CLIENT_LEFT, CONTENT_TYPE, CountRequests, Metrics
+from formosa.serve.pages import Pages
 from formosa.serve.props import model_props, versions
 from formosa.serve.protocol import RequestError, json_bytes, read_body, request_error, stopping
 from formosa.serve.queue import Limits
+from formosa.serve.raw import raw_fields
 from formosa.serve.record import Record
 from formosa.serve.replies import Replies
 from formosa.serve.response_items import ResponseAnswer
@@ -55,10 +57,12 @@ def create_app(
     close: bool = False,
     limits: Limits | None = None,
     record: Path | None = None,
+    pages: Pages | None = None,
 ) -> Starlette:
     """An ASGI app that serves `models` under their names.
 
-    `app.state.stop()` lets no request in any more, while those that run go on.
+    `app.state.stop()` lets no request in any more, while those that run go on. `app.state.failed`
+    is what kept it from starting, if one of our errors did.
 
     Args:
         models: the first one answers requests that name none.
@@ -68,17 +72,25 @@ def create_app(
         close: close the models when the server stops.
         limits: how much each model takes on.
         record: a JSON-lines file that gets each reply's raw text beside its parse.
+        pages: what else is served here.
 
     Raises:
         UserError: the record can't be written.
     """
     if not models:
         raise ValueError("nothing to serve")
+    pages = pages or Pages()
     gateway = Gateway(models, limits or Limits(), Record(record) if record else None)
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(pages.around())
+            except FormosaError as error:
+                # Raised, it would be a traceback in uvicorn's log. `run_app` looks for it.
+                app.state.failed = error
+            yield
         if close:
             for model in models.values():
                 await model.aclose()
@@ -93,6 +105,7 @@ def create_app(
         Route("/health", gateway.health, methods=["GET"]),
         Route("/metrics", gateway.show_metrics, methods=["GET"]),
         Route("/props", gateway.props, methods=["GET"]),
+        *pages.routes,
     ]
     paths = frozenset(route.path for route in routes)
     middleware = [Middleware(CountRequests, metrics=gateway.metrics, routes=paths)]
@@ -101,7 +114,8 @@ def create_app(
             Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
         )
     if api_key is not None:
-        middleware.append(Middleware(KeyCheck, api_key=api_key))
+        open_paths = {"/health", *pages.open}
+        middleware.append(Middleware(KeyCheck, api_key=api_key, open_paths=open_paths))
     app = Starlette(
         routes=routes,
         middleware=middleware,
@@ -114,6 +128,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.stop = gateway.stop
+    app.state.failed = None
     return app
 
 
@@ -150,6 +165,9 @@ class Gateway:
         answer = ChatAnswer(served.name, logprobs=bool(asked.logprobs))
         replies = Replies(served, answer.id, requests, self._record, asked.in_its_words)
 
+        def raw(ended: Sequence[ChatReply]) -> dict[str, Any] | None:
+            return raw_fields(served.chat, requests, ended) if asked.wants_raw else None
+
         async def stream(
             events: AsyncGenerator[tuple[int, ChatEvent], None],
         ) -> AsyncGenerator[bytes, None]:
@@ -158,13 +176,19 @@ class Gateway:
             async with aclosing(parts):
                 async for part in parts:
                     yield part
+            if not (usage or asked.wants_raw):
+                return
+            ended, reasoning = await replies.whole()
+            if (fields := raw(ended)) is not None:
+                yield answer.raw_event(fields, usage=usage)
             if usage:
-                yield answer.usage_event(*await replies.whole())
+                yield answer.usage_event(ended, reasoning)
 
         if asked.stream:
             return await event_stream(replies.events(), stream)
         await _read(replies.events())
-        return _json(answer.whole(*await replies.whole()))
+        ended, reasoning = await replies.whole()
+        return _json(answer.whole(ended, reasoning, raw=raw(ended)))
 
     async def responses(self, body: bytes) -> Response:
         asked = read_body(ResponseBody, body)

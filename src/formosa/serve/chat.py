@@ -1,7 +1,8 @@
 """The body of `POST /v1/chat/completions`, and what a chat model is asked because of it.
 
 Reference: https://platform.openai.com/docs/api-reference/chat/create. Beyond it, as other servers
-have them: `top_k`, `min_p`, `repetition_penalty`, `chat_template_kwargs`, `structured_outputs`.
+have them: `top_k`, `min_p`, `repetition_penalty`, `chat_template_kwargs`, `structured_outputs`;
+and our own `formosa` (see `raw.py`).
 
 `strict` of a tool is accepted. A call that is forced (`tool_choice` required, or one tool's name)
 fits its schema, strict or not; where the model decides whether to call, its words are its own, and
@@ -30,6 +31,7 @@ from formosa.serve.protocol import (
     request_error,
     seed_of,
 )
+from formosa.serve.raw import FormosaFields
 from formosa.serve.structured import Shape, read_shape
 
 RESERVED = frozenset(
@@ -60,12 +62,17 @@ class ChatBody(SamplingBody):
     top_logprobs: TopLogprobs | None = None
     reasoning_effort: Effort | None = None
     chat_template_kwargs: dict[str, Any] | None = None
+    formosa: FormosaFields | None = None
 
     # Known, and only their neutral values can be honoured.
     modalities: Annotated[None, only([["text"]], 'only ["text"] is supported')] = None
     verbosity: Annotated[None, only(["medium"], "the model was not trained for it")] = None
     functions: Annotated[None, only([[]], "an old field: use tools")] = None
     function_call: Annotated[None, only([], "an old field: use tool_choice")] = None
+
+    @property
+    def wants_raw(self) -> bool:
+        return bool(self.formosa and self.formosa.raw)
 
     def requests(self, info: ModelInfo, tag_tokens: Collection[str] = ()) -> list[ChatRequest]:
         """What the model is asked, once for each choice.
@@ -161,14 +168,21 @@ def effort_variables(effort: Effort, info: ModelInfo) -> dict[str, Any]:
     Raises:
         UnsupportedError: the template knows none.
     """
-    source = info.template.source if info.template else ""
-    if re.search(r"\breasoning_effort\b", source):
-        return {"reasoning_effort": effort}
-    if re.search(r"\benable_thinking\b", source):
-        return {"enable_thinking": effort != "none"}
+    match effort_variable(info):
+        case "reasoning_effort":
+            return {"reasoning_effort": effort}
+        case "enable_thinking":
+            return {"enable_thinking": effort != "none"}
     raise UnsupportedError(
         "reasoning_effort", f"the chat template of {info.name} has no variable for it"
     )
+
+
+def effort_variable(info: ModelInfo) -> str | None:
+    """The variable of the model's template that says how much to think, if there is one."""
+    source = info.template.source if info.template else ""
+    names = ("reasoning_effort", "enable_thinking")
+    return next((name for name in names if re.search(rf"\b{name}\b", source)), None)
 
 
 def read_tool_choice(value: Any, tools: tuple[Tool, ...]) -> tuple[ToolChoice, tuple[Tool, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -152,14 +152,17 @@ class EventStream(Response):
 
 
 class KeyCheck:
-    """Asks for `Authorization: Bearer KEY`."""
+    """Asks for `Authorization: Bearer KEY`, but not on paths that hold nothing to guard."""
 
-    def __init__(self, app: ASGIApp, api_key: str) -> None:
+    def __init__(
+        self, app: ASGIApp, api_key: str, open_paths: Collection[str] = ("/health",)
+    ) -> None:
         self._app = app
         self._key = api_key.encode()
+        self._open = frozenset(open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/health":
+        if scope["type"] == "http" and scope["path"] not in self._open:
             scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
             right = hmac.compare_digest(given.strip(), self._key)
             if scheme.lower() != b"bearer" or not right:

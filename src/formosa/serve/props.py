@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import formosa
 from formosa.engines.protocol import ModelInfo
+from formosa.serve.chat import effort_variable
 from formosa.serve.served import Served
 
 _SECRET = ("key", "token", "secret", "password", "authorization")
@@ -49,6 +50,7 @@ def _template(info: ModelInfo) -> dict[str, Any] | None:
         "formosa": template.native,
         "stop": template.stop,
         "source": template.source,
+        "thinking": effort_variable(info),  # how `reasoning_effort` is said to it; null: not at all
     }
 
 

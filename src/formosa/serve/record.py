@@ -12,18 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from formosa.engines.protocol import (
-    ChatModel,
-    ChatReply,
-    ChatRequest,
-    Named,
-    Prompt,
-    Sampling,
-)
-from formosa.engines.templated import TemplatedChat
+from formosa.engines.protocol import ChatReply, ChatRequest, Named, Prompt, Sampling
 from formosa.errors import UserError
 from formosa.files import JsonLines, sha256_text
 from formosa.serve.completions import TextAnswer
+from formosa.serve.raw import prompt_text, rendered_prompt
 from formosa.serve.served import Served
 
 _LOG = logging.getLogger("formosa.serve")
@@ -50,7 +43,7 @@ class Record:
                 "id": id,
                 "index": index,
                 "model": served.name,
-                "prompt_sha256": _sha256(_prompt(served.chat, request)),
+                "prompt_sha256": _sha256(rendered_prompt(served.chat, request)),
                 "request": _request(request),
                 "text": reply.text,
                 "message": reply.message.to_openai(),
@@ -112,12 +105,5 @@ def _sampling(sampling: Sampling) -> dict[str, Any]:
     return {key: value for key, value in asdict(sampling).items() if value not in (None, (), {})}
 
 
-def _prompt(chat: ChatModel, request: ChatRequest) -> Prompt | None:
-    """The prompt that a chat model made of a request; None where another server made it."""
-    return chat.prompt(request) if isinstance(chat, TemplatedChat) else None
-
-
 def _sha256(prompt: Prompt | None) -> str | None:
-    if prompt is None:
-        return None
-    return sha256_text(prompt if isinstance(prompt, str) else "".join(prompt))
+    return None if prompt is None else sha256_text(prompt_text(prompt))

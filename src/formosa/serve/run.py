@@ -6,6 +6,7 @@ free one) has its number at once.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import threading
@@ -17,8 +18,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from formosa.engines.protocol import ChatModel
-from formosa.errors import UserError
+from formosa.errors import FormosaError, UserError
 from formosa.serve.app import create_app
+from formosa.serve.pages import Pages
 from formosa.serve.queue import Limits
 
 GRACE = 3.0  # seconds that running replies get when the server stops
@@ -48,10 +50,11 @@ def serving(
     limits: Limits | None = None,
     record: Path | None = None,
     grace: float = GRACE,
+    pages: Pages | None = None,
 ) -> Iterator[str]:
     """Serve in a thread; gives the base URL for clients, as in `http://127.0.0.1:40123/v1`.
 
-    The models stay open: they belong to the caller. `limits` and `record` are those of
+    The models stay open: they belong to the caller. `limits`, `record` and `pages` are those of
     `create_app`; `grace` is how many seconds running replies get when the block ends.
 
     Raises:
@@ -61,7 +64,12 @@ def serving(
 
     def make() -> Starlette:
         return create_app(
-            models, api_key=api_key, hosts=_hosts(host, api_key), limits=limits, record=record
+            models,
+            api_key=api_key,
+            hosts=_hosts(host, api_key),
+            limits=limits,
+            record=record,
+            pages=pages,
         )
 
     with listening(make, host=host, port=port, grace=grace) as url:
@@ -78,15 +86,17 @@ def run_server(
     record: Path | None = None,
     grace: float = GRACE,
     started: Callable[[str], None] | None = None,
+    pages: Pages | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, then let running replies end and close the models.
 
-    `limits` and `record` are those of `create_app`; `grace` is how many seconds running replies get
-    at the end, while those that wait are refused at once. `started` is called with the base URL
-    once requests are answered.
+    `limits`, `record` and `pages` are those of `create_app`; `grace` is how many seconds running
+    replies get at the end, while those that wait are refused at once. `started` is called with the
+    base URL once requests are answered.
 
     Raises:
         UserError: the address can't be used, or the record can't be written.
+        FormosaError: what the pages need can't be opened.
     """
     check_host(host, api_key)
 
@@ -98,6 +108,7 @@ def run_server(
             close=True,
             limits=limits,
             record=record,
+            pages=pages,
         )
 
     run_app(
@@ -123,6 +134,7 @@ def listening(
 
     Raises:
         UserError: the address can't be used.
+        FormosaError: the app says (`app.state.failed`) that it could not start.
     """
     with _listen(host, port) as listener:
         server = _Server(make(), grace)
@@ -132,6 +144,8 @@ def listening(
         thread.start()
         server.ready.wait()
         try:
+            if server.failed is not None:
+                raise server.failed
             yield _url(host, listener)
         finally:
             server.should_exit = True
@@ -150,6 +164,7 @@ def run_app(
 
     Raises:
         UserError: the address can't be used.
+        FormosaError: the app says (`app.state.failed`) that it could not start.
     """
     with _listen(host, port) as listener:
         url = _url(host, listener)
@@ -158,6 +173,8 @@ def run_app(
             server.run(sockets=[listener])
         except KeyboardInterrupt:
             return  # uvicorn passes the signal on, after it has shut down
+    if server.failed is not None:
+        raise server.failed
 
 
 class _Server(uvicorn.Server):
@@ -183,8 +200,17 @@ class _Server(uvicorn.Server):
             await super().startup(sockets)
         finally:
             self.ready.set()
-        if self._started_hook is not None:
+        if self.failed is not None:
+            # Not at once: uvicorn would leave without letting the app close what it has opened.
+            asyncio.get_running_loop().call_soon(setattr, self, "should_exit", True)
+        elif self._started_hook is not None:
             self._started_hook()
+
+    @property
+    def failed(self) -> FormosaError | None:
+        """Why the app could not start, if it says so."""
+        failed = getattr(self._app.state, "failed", None)
+        return failed if isinstance(failed, FormosaError) else None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if stop := getattr(self._app.state, "stop", None):

@@ -50,8 +50,15 @@ class ChatAnswer:
 
     # -- one object --------------------------------------------------------------------------
 
-    def whole(self, replies: Sequence[ChatReply], reasoning: int | None = None) -> dict[str, Any]:
-        """The object; `reasoning` is how many tokens were reasoning, where that is known."""
+    def whole(
+        self,
+        replies: Sequence[ChatReply],
+        reasoning: int | None = None,
+        *,
+        raw: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The object; `reasoning` is how many tokens were reasoning, where that is known. `raw` is
+        that of `raw.py`, where it was asked for."""
         choices = [
             {
                 "index": index,
@@ -62,7 +69,8 @@ class ChatAnswer:
             for index, reply in enumerate(replies)
         ]
         usage = usage_object(joint_usage([reply.usage for reply in replies]), reasoning)
-        return {**self._head("chat.completion"), "choices": choices, "usage": usage}
+        more = {} if raw is None else {"formosa": raw}
+        return {**self._head("chat.completion"), "choices": choices, "usage": usage, **more}
 
     # -- a stream ----------------------------------------------------------------------------
 
@@ -103,6 +111,12 @@ class ChatAnswer:
     def usage_event(self, replies: Sequence[ChatReply], reasoning: int | None = None) -> bytes:
         usage = usage_object(joint_usage([reply.usage for reply in replies]), reasoning)
         return _sse({**self._head("chat.completion.chunk"), "choices": [], "usage": usage})
+
+    def raw_event(self, raw: Mapping[str, Any], *, usage: bool) -> bytes:
+        """What was asked for with `formosa.raw`; with `usage` another chunk will follow."""
+        more: dict[str, Any] = {"usage": None} if usage else {}
+        head = self._head("chat.completion.chunk")
+        return _sse({**head, "choices": [], "formosa": raw, **more})
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self._created, "model": self._model}

@@ -38,9 +38,10 @@ DOORS: dict[str, set[str]] = {
     "results": {"errors", "files", "chat"},
     **dict.fromkeys(STAGES, SHARED),
 }
-OPEN = {"run", "cli", "formosa"}  # these see everything: they put the stages together
+OPEN = {"run", "cli", "web", "formosa"}  # these see everything: they put the stages together
 NAMES_OF_DISTRIBUTIONS = {"pyyaml": "yaml"}
-WITH_THEM = {"pydantic_core"}  # comes with pydantic, of which it is the half that holds the errors
+# They come with pydantic (its half that holds the errors) and with jinja2 (its escaped texts).
+WITH_THEM = {"pydantic_core", "markupsafe"}
 # They subclass what torch and transformers have; imported by functions only.
 HEAVY = {"train.trainer", "train.optimizer", "train.loss", "train.follow"}
 VAGUE = re.compile(r"util|helper|manager|common|misc|stuff|tool_?kit")

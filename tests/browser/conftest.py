@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
 from starlette.applications import Starlette
 
 from formosa.serve.run import listening
@@ -79,12 +79,14 @@ def page(browser: Browser) -> Iterator[Page]:
         if request.url.startswith(("http:", "https:", "ws:", "wss:")) and host != "127.0.0.1":
             wrong.append(f"asked another machine: {request.url}")
 
+    def on_dialog(dialog: Dialog) -> None:
+        wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     opened.on("console", on_console)
     opened.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
     opened.on("request", on_request)
-    opened.on(
-        "dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}") or dialog.dismiss()
-    )  # type: ignore[func-returns-value]
+    opened.on("dialog", on_dialog)
     yield opened
     context.close()
     assert not wrong, "\n".join(wrong)
@@ -124,7 +126,7 @@ def look() -> Look:
             assert wide <= width, f"{name}: {wide} px in a window of {width} px"
             if folder:
                 for scheme in ("light", "dark"):
-                    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                    page.emulate_media(color_scheme=scheme)
                     target = Path(folder) / f"{name}-{width}-{scheme}.png"
                     page.screenshot(path=str(target), full_page=True)
                 page.emulate_media(color_scheme="light")

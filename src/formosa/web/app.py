@@ -7,7 +7,6 @@ read them: the Host header must name this machine, and no page may stand in a fr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,6 +21,7 @@ from formosa.serve.run import LOOPBACK_NAMES
 from formosa.web.page import render
 from formosa.web.places import OutsideError, Places
 from formosa.web.site import Link, Site, answer
+from formosa.web.words import Words
 
 WORDS = {
     "This page can't be shown": "無法顯示這一頁",
@@ -62,23 +62,19 @@ def places_of(request: Request) -> Places:
 async def show_problem(request: Request, error: Exception) -> Response:
     """One of our errors: its sentence, and what to try."""
     assert isinstance(error, FormosaError)
-    status = (
-        404 if isinstance(error, OutsideError) else 400 if isinstance(error, UserError) else 500
-    )
-    return _problem(
-        request, "This page can't be shown", error.message, getattr(error, "hint", None), status
-    )
+    status = 500
+    if isinstance(error, UserError):
+        status = 404 if isinstance(error, OutsideError) else 400
+    return _problem(request, "This page can't be shown", error.message, error.hint, status)
 
 
 async def show_http_problem(request: Request, error: Exception) -> Response:
     """No such address, or not this way."""
     assert isinstance(error, HTTPException)
-    return _problem(request, "There is no such page", request.url.path, None, error.status_code)
+    return _problem(request, "There is no such page", request.url.path, "", error.status_code)
 
 
-def _problem(request: Request, heading: str, message: str, hint: Any, status: int) -> Response:
-    from formosa.web.words import Words
-
+def _problem(request: Request, heading: str, message: str, hint: str, status: int) -> Response:
     site = Site.of(request)
     words = Words(site.lang, WORDS)
     page = render(

@@ -55,7 +55,7 @@ class Words:
 
 
 def preferred(accepted: str) -> Lang:
-    """The language for an Accept-Language header: zh-TW for Chinese of any kind, English for others.
+    """The language for an Accept-Language header: zh-TW for any kind of Chinese, else English.
 
     The browser's order is followed; weights are ignored, since browsers write them in order.
     """

@@ -7,13 +7,10 @@ whether it streams or not, and whether it waits or is being answered.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
-    Awaitable,
-    Callable,
     Mapping,
     Sequence,
 )
@@ -25,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -34,8 +31,8 @@ from formosa.engines.protocol import ChatEvent, ChatModel, ChatReply, Piece, Usa
 from formosa.errors import FormosaError, UnsupportedError
 from formosa.serve.chat import ChatBody
 from formosa.serve.completions import TextAnswer, TextBody
-from formosa.serve.connection import KeyCheck, event_stream, read_json, unless_gone
-from formosa.serve.metrics import CLIENT_LEFT, CONTENT_TYPE, CountRequests, Metrics
+from formosa.serve.connection import KeyCheck, answering, event_stream
+from formosa.serve.metrics import CONTENT_TYPE, CountRequests, Metrics
 from formosa.serve.pages import Pages
 from formosa.serve.props import model_props, versions
 from formosa.serve.protocol import RequestError, json_bytes, read_body, request_error, stopping
@@ -97,9 +94,9 @@ def create_app(
         gateway.close()
 
     routes = [
-        Route("/v1/chat/completions", _answering(gateway.chat_completions), methods=["POST"]),
-        Route("/v1/completions", _answering(gateway.completions), methods=["POST"]),
-        Route("/v1/responses", _answering(gateway.responses), methods=["POST"]),
+        Route("/v1/chat/completions", answering(gateway.chat_completions), methods=["POST"]),
+        Route("/v1/completions", answering(gateway.completions), methods=["POST"]),
+        Route("/v1/responses", answering(gateway.responses), methods=["POST"]),
         Route("/v1/models", gateway.list_models, methods=["GET"]),
         Route("/v1/models/{name:path}", gateway.show_model, methods=["GET"]),
         Route("/health", gateway.health, methods=["GET"]),
@@ -267,25 +264,6 @@ class Gateway:
                 code="model_not_found",
             )
         return self._models[name]
-
-
-def _answering(
-    handler: Callable[[bytes], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
-    """Hand over the body, and cancel the handler when the client leaves."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            body = await read_json(request)
-            async with unless_gone(request.receive):
-                return await handler(body)
-        except ClientDisconnect:
-            # Nobody reads it; the log of a proxy may.
-            raise RequestError(CLIENT_LEFT, "the client went away") from None
-        except asyncio.CancelledError:  # the server's time is over
-            raise stopping() from None
-
-    return answer
 
 
 def _json(value: Any) -> Response:

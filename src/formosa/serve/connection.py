@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from formosa.errors import EngineError, FormosaError
+from formosa.serve.metrics import CLIENT_LEFT
 from formosa.serve.protocol import RequestError, json_bytes, stopping
 from formosa.serve.stream import DONE, error_event
 
@@ -79,6 +80,25 @@ async def unless_gone(receive: Receive) -> AsyncIterator[None]:
         raise
     finally:
         watcher.cancel()
+
+
+def answering(
+    handler: Callable[[bytes], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Hand over the body, and cancel the handler when the client leaves."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            body = await read_json(request)
+            async with unless_gone(request.receive):
+                return await handler(body)
+        except ClientDisconnect:
+            # Nobody reads it; the log of a proxy may.
+            raise RequestError(CLIENT_LEFT, "the client went away") from None
+        except asyncio.CancelledError:  # the server's time is over
+            raise stopping() from None
+
+    return answer
 
 
 async def event_stream(

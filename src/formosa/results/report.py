@@ -145,7 +145,7 @@ def log_rows(folder: Path) -> tuple[list[Row], list[LogError]]:
     """
     rows, problems = [], []
     for path in sorted(folder.rglob("*.jsonl")):
-        if not _begins_like_a_log(path):
+        if not begins_like_a_log(path):
             continue
         try:
             log = read_log(path)
@@ -168,7 +168,8 @@ def log_rows(folder: Path) -> tuple[list[Row], list[LogError]]:
     return rows, problems
 
 
-def _begins_like_a_log(path: Path) -> bool:
+def begins_like_a_log(path: Path) -> bool:
+    """Whether the file's first bytes are an evaluation log's; nothing more is read."""
     try:
         with path.open("rb") as file:
             return file.read(64).lstrip().startswith(b'{"type":"start"')

@@ -1,6 +1,8 @@
 """What an evaluation found: its append-only log, outcome counts, scores with intervals.
 
     log.py         the records of a log, and reading it
+    index.py       the same log ready in a second, for pages: places, outcomes, figures
+    tally.py       scores from counted questions
     log_writer.py  begin or continue a log, append, finish: one process alone
     same_run.py    whether two logs are of the same run, and what differs if not
     metrics.py     outcomes, scores with intervals, paired differences; how they are defined

@@ -208,10 +208,10 @@ def read_log(path: Path) -> EvalLog:
         if start is None:
             if kind != "start":
                 raise LogError(f"{path} is not an evaluation log: line {number} is no start.")
-            start = _checked_start(path, record)
+            start = check_start(path, record)
             scorers = [str(name) for name in start["scorers"]]
         elif kind == "sample":
-            _check_sample(path, number, record, start)
+            check_sample(path, number, record, start)
             made = brief(record, scorers, offset)
             samples[made.key] = made
             end = None
@@ -247,7 +247,7 @@ def _records(path: Path) -> Iterator[tuple[int, int, Any]]:
             offset += len(line)
 
 
-def _checked_start(path: Path, record: Record) -> Record:
+def check_start(path: Path, record: Record) -> Record:
     if record.get("schema") != SCHEMA:
         raise LogError(
             f"{path} has the log schema {record.get('schema')}, and this Formosa knows {SCHEMA}.",
@@ -265,7 +265,7 @@ def _checked_start(path: Path, record: Record) -> Record:
     return record
 
 
-def _check_sample(path: Path, number: int, record: Record, start: Record) -> None:
+def check_sample(path: Path, number: int, record: Record, start: Record) -> None:
     problem = ""
     scores = record.get("scores")
     if not isinstance(record.get("id"), str) or not isinstance(record.get("repeat"), int):

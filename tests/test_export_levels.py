@@ -26,7 +26,7 @@ from formosa.export.levels import (
 )
 from formosa.export.mixture import LEVELS
 from formosa.export.plot import draw
-from formosa.export.reference import TEXT, Reference, widen_while_running
+from formosa.export.reference import TEXT, Reference, read_while_running
 from formosa.files import read_json, write_json
 
 
@@ -238,23 +238,28 @@ def test_a_file_beyond_its_limit_fails(
 
 
 @pytest.mark.train
-def test_a_large_model_computes_in_float32_without_being_in_float32(tiny_checkpoint: Path) -> None:
+def test_a_large_model_computes_in_float32_without_being_in_memory(tiny_checkpoint: Path) -> None:
+    """Tied and own heads, norms and embeddings with their own scale."""
     import torch
 
     from formosa.checkpoints import load_weights
+    from tiny import write_tiny_checkpoint
     from tiny_gemma import write_tiny_gemma
 
-    gemma = write_tiny_gemma(tiny_checkpoint.parent / "widened-gemma")
+    gemma = write_tiny_gemma(tiny_checkpoint.parent / "absent-gemma")
     ids = torch.tensor([[5, 300, 17, 42, 9]])
-    for folder in (tiny_checkpoint, gemma):
-        wide = load_weights(folder, dtype="float32").eval()
-        narrow = load_weights(folder, dtype="bfloat16").eval()
-        widen_while_running(narrow)
-        with torch.no_grad():
-            wanted, found = wide(ids).logits, narrow(ids).logits
-        assert found.dtype == torch.float32
-        assert torch.allclose(found, wanted, atol=1e-4)
-        assert {weight.dtype for weight in narrow.parameters()} == {torch.bfloat16}
+    untied = write_tiny_checkpoint(
+        tiny_checkpoint.parent / "untied", tie_word_embeddings=False, hidden_size=32
+    )
+    for folder in (tiny_checkpoint, gemma, untied):
+        whole = load_weights(folder, dtype="float32").eval()
+        absent = read_while_running(folder)
+        for _ in range(2):
+            with torch.no_grad():
+                wanted, found = whole(ids).logits, absent(ids).logits
+            assert found.dtype == torch.float32
+            assert torch.allclose(found, wanted, atol=1e-5)
+            assert {weight.device.type for weight in absent.parameters()} == {"meta"}
 
 
 @pytest.mark.train

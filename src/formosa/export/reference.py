@@ -1,8 +1,9 @@
 """The checkpoint itself, as what an exported file is measured against: transformers, float32.
 
-A large model in float32 would need twice the memory of its files. So its weights stay in bfloat16
-and each module is widened only while it runs, which gives the same numbers: a bfloat16 number is a
-float32 number. It is slower, and therefore only done where the files are large.
+A large model in float32 would need twice the memory of its files. So its weights stay in the files:
+each module reads its own when it runs, widens them and lets them go. That gives the same numbers (a
+bfloat16 number is a float32 number) in the memory of the largest matrix. It is slower, since they
+are read for every text, and therefore only done where the files are large.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from formosa.checkpoints import load_tokenizer, load_weights
+from formosa.checkpoints import load_tokenizer, load_weights, quiet_transformers
+from formosa.export.shards import Shards
 
-LARGE = 2 << 30  # bytes of safetensors from which on modules are widened one at a time
+LARGE = 2 << 30  # bytes of safetensors from which on modules are read one at a time
 WINDOW = 256  # tokens of the fixed text that are read
 
 # What a model of this kind reads: both languages, a call, numbers, code. Ours, so that it may be
@@ -54,9 +56,7 @@ class Reference:
         size = sum(path.stat().st_size for path in self.checkpoint.glob("*.safetensors"))
         if size < LARGE:
             return load_weights(self.checkpoint, dtype="float32").eval()
-        model = load_weights(self.checkpoint, dtype="bfloat16").eval()
-        widen_while_running(model)
-        return model
+        return read_while_running(self.checkpoint)
 
     @cached_property
     def ids(self) -> list[int]:
@@ -82,25 +82,36 @@ class Reference:
         return found.logits[0].float()
 
 
-def widen_while_running(model: Any) -> None:
-    """Make each module of a bfloat16 model compute in float32, in place."""
+def read_while_running(checkpoint: Path) -> Any:
+    """The model of a folder without its weights: each module reads its own when it runs."""
     import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    def widen(module: Any, _: Any) -> None:
-        module.narrow = {
-            name: weight.data
-            for name, weight in module.named_parameters(recurse=False)
-            if weight.dtype != torch.float32
-        }
-        for name, data in module.narrow.items():
-            getattr(module, name).data = data.float()
+    with quiet_transformers(), init_empty_weights(include_buffers=False):
+        config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    shards = Shards(checkpoint)
+    matrices = {module: name for name, module in model.named_modules()}
+    embedding = f"{matrices[model.get_input_embeddings()]}.weight"
 
-    def narrow(module: Any, _: Any, __: Any) -> None:
-        for name, data in module.narrow.items():
-            getattr(module, name).data = data
-        del module.narrow
+    def source(name: str) -> str:
+        """A head that shares the embedding matrix has none in the files."""
+        return name if name in shards.shapes else embedding
 
-    for module in model.modules():
-        if any(True for _ in module.parameters(recurse=False)):
-            module.register_forward_pre_hook(widen)
-            module.register_forward_hook(narrow, always_call=True)
+    def read(module: Any, _: Any) -> None:
+        for name in empty[module]:
+            weight = shards.read(source(f"{matrices[module]}.{name}")).float()
+            setattr(module, name, torch.nn.Parameter(weight, requires_grad=False))
+
+    def let_go(module: Any, _: Any, __: Any) -> None:
+        for name, nothing in empty[module].items():
+            setattr(module, name, nothing)
+
+    empty = {
+        module: own for module in matrices if (own := dict(module.named_parameters(recurse=False)))
+    }
+    for module in empty:
+        module.register_forward_pre_hook(read)
+        module.register_forward_hook(let_go, always_call=True)
+    return model

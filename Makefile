@@ -3,6 +3,7 @@
 #   make demo    the whole life of a small model: data, training, GGUF, serving, evaluation, card
 #   make test    every test, on real engines and the embedded model
 #   make test-vllm   the engines' contract on a real vLLM, in an environment of its own (some GB)
+#   make test-browser  the pages, by clicks, in a real Chromium (Debian's, installed if it is missing)
 #   make lint    ruff and mypy --strict
 #   make bench   the speed tables of benchmarks/
 
@@ -17,6 +18,10 @@ VLLM_INSTALLED := .venv-vllm/.installed
 LITELLM ?= litellm[mcp]==1.106.2
 LITELLM_INSTALLED := .venv-litellm/.installed
 
+# Root needs no sudo, and a container may have none.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+CHROMIUM := $(or $(FORMOSA_CHROMIUM),$(shell command -v chromium || command -v google-chrome))
+
 # Those that need nothing but this environment; the others say what they want with --help.
 BENCHMARKS := parser bfcl_checker training_speed gateway eval_speed
 
@@ -24,7 +29,7 @@ BENCHMARKS := parser bfcl_checker training_speed gateway eval_speed
 export OMP_WAIT_POLICY ?= passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-vllm lint bench clean
+.PHONY: demo test test-vllm test-browser chromium lint bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/formosa run recipes/mini.yaml
@@ -35,6 +40,16 @@ test: $(INSTALLED) $(LITELLM_INSTALLED)
 test-vllm: $(INSTALLED) $(VLLM_INSTALLED)
 	FORMOSA_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python \
 		$(BIN)/python -m pytest tests/test_engines_vllm.py tests/test_engines_contract.py -k vllm
+
+test-browser: $(INSTALLED) chromium
+	$(BIN)/python -m pytest tests/browser -m browser
+
+# Its own sandbox and Chinese letters come with it; nothing is done where one is there.
+chromium:
+ifeq ($(CHROMIUM),)
+	$(SUDO) apt-get update --quiet
+	$(SUDO) apt-get install --quiet --yes --no-install-recommends chromium fonts-noto-cjk
+endif
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

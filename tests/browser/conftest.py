@@ -26,7 +26,7 @@ from formosa.serve.run import listening
 
 WIDTHS = (360, 1024, 1600)  # CSS pixels: a phone, a small laptop, a large screen
 HEIGHT = 900
-SETTLED = 5000  # milliseconds that Playwright waits for anything before it gives up
+SETTLED = 15_000  # milliseconds that Playwright waits for anything before it gives up
 
 Look = Callable[[Page, str], None]
 Accessible = Callable[[Page], None]

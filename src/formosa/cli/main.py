@@ -25,6 +25,7 @@ COMMANDS = {
     "train": ("formosa.cli.train", "train", "Fine-tune a model"),
     "export": ("formosa.cli.export", "export", "Merge, write GGUF, check parity"),
     "eval": ("formosa.cli.eval", "evals", "Ask benchmarks, read and compare their logs"),
+    "view": ("formosa.cli.view", "view", "Look at runs, answers, trainings, cards in the browser"),
     "card": ("formosa.cli.card", "card", "Write and verify a model card"),
     "doctor": ("formosa.cli.doctor", "doctor", "What is installed here and what it can do"),
 }

@@ -1,0 +1,22 @@
+"""All pages over files, as one app: what `formosa view` serves."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+
+from formosa.web import overview
+from formosa.web.app import create_pages
+from formosa.web.places import Places
+from formosa.web.site import Link
+
+LINKS = (
+    Link("Overview", "/"),
+    Link("Evaluations", "/evals"),
+    Link("Leaderboard", "/leaderboard"),
+)
+
+
+def view_app(places: Places) -> Starlette:
+    """The pages, over these places."""
+    routes = [page for pages in (overview,) for page in pages.routes()]
+    return create_pages(places, routes, LINKS)

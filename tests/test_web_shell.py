@@ -86,6 +86,11 @@ class TestPage:
         assert shown("a\x00b\u202ec\td\ne") == "a\\x00b\\u202ec\td\ne"
         assert "\\u202e" in problem(message="\u202e")
 
+    def test_half_a_surrogate_pair_breaks_no_page(self) -> None:
+        """A model may write one, and UTF-8 has no bytes for it."""
+        assert "\\ud800" in problem(message="\ud800").encode().decode()
+        assert address("/a", id="\ud800") == "/a?id=%3F"
+
     def test_the_title_is_escaped(self) -> None:
         made = rendered(title="</title><script>").html
         assert "<title>&lt;/title&gt;&lt;script&gt; · Formosa</title>" in made

@@ -27,8 +27,11 @@ from formosa.web.words import Words
 if TYPE_CHECKING:
     from formosa.web.site import Site
 
-# Said by name where they would be seen wrongly: controls, and marks that turn the direction.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Said by name where they would be seen wrongly: controls, marks that turn the direction, and halves
+# of a surrogate pair, which no page can hold.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class Rendered(NamedTuple):
@@ -111,7 +114,8 @@ def address(path: str, /, **query: object) -> str:
         for one in (value if isinstance(value, list | tuple) else [value])
         if one is not None and one != ""
     ]
-    return f"{path}?{urlencode(pairs)}" if pairs else path
+    # Half of a surrogate pair, as a model may write it, has no place in an address.
+    return f"{path}?{urlencode(pairs, errors='replace')}" if pairs else path
 
 
 def pretty(value: object) -> str:

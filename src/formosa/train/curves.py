@@ -106,14 +106,7 @@ def read_story(place: Path) -> Story:
     Raises:
         DataError: there is no log, or it holds something else.
     """
-    for log in (place / "train" / "log.jsonl", place / "log.jsonl", place):
-        if log.is_file():
-            break
-    else:
-        raise DataError(
-            f"{place} has no train/log.jsonl.",
-            "name a run's folder, such as runs/mini, in which a training has begun",
-        )
+    log = find_log(place)
     records = tuple(record for _, record in read_jsonl(log) if isinstance(record, dict))
     if records and not any("type" in record and "step" in record for record in records):
         raise DataError(f"{log} is no log of a training.")
@@ -122,6 +115,21 @@ def read_story(place: Path) -> Story:
     name = folder.resolve().parent.name if folder.resolve().name == "train" else folder.name
     value = read_json(summary) if summary.exists() else None
     return Story(name, records, value if isinstance(value, dict) else None)
+
+
+def find_log(place: Path) -> Path:
+    """The log of a run's folder, or of its train folder, or a log itself.
+
+    Raises:
+        DataError: there is none.
+    """
+    for log in (place / "train" / "log.jsonl", place / "log.jsonl", place):
+        if log.is_file():
+            return log
+    raise DataError(
+        f"{place} has no train/log.jsonl.",
+        "name a run's folder, such as runs/mini, in which a training has begun",
+    )
 
 
 def thinned(points: Sequence[Point], most: int = POINTS) -> tuple[Point, ...]:

@@ -22,6 +22,17 @@ def test_holm_is_as_in_the_textbooks() -> None:
     assert holm([]) == []
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=10), st.data())
+def test_a_part_of_a_family_is_corrected_no_less_than_the_whole(
+    ps: list[float], data: st.DataObject
+) -> None:
+    """The best of ten models is chosen by looking at all pairs, though nine are shown."""
+    part = data.draw(st.sets(st.integers(0, len(ps) - 1), min_size=1))
+    whole = holm(ps)
+    for i, adjusted in zip(sorted(part), holm([ps[i] for i in sorted(part)], len(ps)), strict=True):
+        assert adjusted >= whole[i] - 1e-12
+
+
 def test_one_difference_keeps_its_p() -> None:
     assert holm([0.03]) == [0.03]
 

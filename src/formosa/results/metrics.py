@@ -27,6 +27,7 @@ Only the standard library, and sums that don't depend on the order of the sample
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -238,7 +239,13 @@ class _Share(NamedTuple):
 
     @property
     def exact(self) -> Fraction:
-        return Fraction(self.correct, self.of)
+        return _fraction(self.correct, self.of)
+
+
+@functools.cache
+def _fraction(correct: int, of: int) -> Fraction:
+    """One value for equal shares: of a log of 100,000 questions there are a few."""
+    return Fraction(correct, of)
 
 
 def _place(log: EvalLog, scorer: str) -> int:

@@ -21,12 +21,20 @@ from fractions import Fraction
 from formosa.results.metrics import Difference, difference, permutation_test
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order of `ps`."""
+def holm(ps: Sequence[float], family: int = 0) -> list[float]:
+    """Holm's adjusted p-values, in the order of `ps`.
+
+    Args:
+        ps: of single tests.
+        family: how many tests these were taken from, where that is more than there are here. So a
+            best model that was found in the very data may be compared with the others: of k models
+            there are k (k − 1) / 2 pairs. Each p is then at least what all of them would give.
+    """
+    family = max(family, len(ps))
     order = sorted(range(len(ps)), key=lambda i: ps[i])
     adjusted, highest = [0.0] * len(ps), 0.0
     for place, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(ps) - place) * ps[i]))
+        highest = max(highest, min(1.0, (family - place) * ps[i]))
         adjusted[i] = highest
     return adjusted
 

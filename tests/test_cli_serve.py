@@ -47,7 +47,8 @@ def run(*arguments: str, **environment: str) -> tuple[str, str]:
 def test_it_prints_the_address_and_a_line_to_paste(opened: dict[str, Any]) -> None:
     out, _ = run("runs/mini")
     assert out.startswith(f"scripted is served at {URL}\n")
-    curl = shlex.split(out.splitlines()[2])
+    assert out.splitlines()[1] == "Chat at http://127.0.0.1:8000/chat"
+    curl = shlex.split(out.splitlines()[3])
     assert curl[:2] == ["curl", f"{URL}/chat/completions"]
     assert json.loads(curl[-1])["messages"][0]["role"] == "user"
     assert opened["served"] == ["scripted"]
@@ -64,7 +65,12 @@ def test_the_options_reach_the_engine_and_the_server(opened: dict[str, Any]) -> 
 
 def test_json_is_one_document_on_standard_output(opened: dict[str, Any]) -> None:
     out, _ = run("runs/mini", "--json")
-    assert json.loads(out) == {"url": URL, "model": "scripted", "models": ["scripted"]}
+    assert json.loads(out) == {
+        "url": URL,
+        "model": "scripted",
+        "models": ["scripted"],
+        "chat": "http://127.0.0.1:8000/chat",
+    }
 
 
 def test_a_key_is_never_printed(opened: dict[str, Any]) -> None:

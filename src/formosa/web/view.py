@@ -8,15 +8,17 @@ from formosa.web import overview
 from formosa.web.app import create_pages
 from formosa.web.places import Places
 from formosa.web.site import Link
+from formosa.web.training import pages as training
 
 LINKS = (
     Link("Overview", "/"),
     Link("Evaluations", "/evals"),
     Link("Leaderboard", "/leaderboard"),
+    Link("Training", "/training"),
 )
 
 
 def view_app(places: Places) -> Starlette:
     """The pages, over these places."""
-    routes = [page for pages in (overview,) for page in pages.routes()]
+    routes = [page for pages in (overview, training) for page in pages.routes()]
     return create_pages(places, routes, LINKS)

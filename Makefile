@@ -39,7 +39,8 @@ test: $(INSTALLED) $(LITELLM_INSTALLED)
 
 test-vllm: $(INSTALLED) $(VLLM_INSTALLED)
 	FORMOSA_VLLM_PYTHON=$(CURDIR)/.venv-vllm/bin/python \
-		$(BIN)/python -m pytest tests/test_engines_vllm.py tests/test_engines_contract.py -k vllm
+		$(BIN)/python -m pytest tests/test_engines_vllm.py tests/test_engines_contract.py \
+		tests/test_export_served.py -k vllm
 
 test-browser: $(INSTALLED) chromium
 	$(BIN)/python -m pytest tests/browser -m browser

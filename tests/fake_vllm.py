@@ -53,7 +53,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/tokenize":
-            return self.send({{"tokens": list(body["prompt"].encode())}})
+            text = body["messages"][-1]["content"] if "messages" in body else body["prompt"]
+            with open(os.path.join(folder, "tokenized.json"), "w") as file:
+                json.dump(body, file)
+            return self.send({{"tokens": list(text.encode())}})
         if self.headers["authorization"] != "Bearer " + os.environ["VLLM_API_KEY"]:
             return self.send({{"error": {{"message": "who are you"}}}}, 401)
         with open(os.path.join(folder, "asked.json"), "w") as file:
@@ -61,6 +64,10 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour == "crashes":
             print("ValueError: the card fell out", flush=True)
             os._exit(3)
+        if not body.get("stream"):
+            known = behaviour != "old" and body.get("return_token_ids")
+            ids = {{"token_ids": [65] * body["max_tokens"]}} if known else {{}}
+            return self.send({{"choices": [{{"text": "A", "finish_reason": "length", **ids}}]}})
         events = [{{"choices": [{{"text": body["model"], "finish_reason": "stop"}}]}}]
         text = "".join("data: " + json.dumps(event) + "\\n\\n" for event in events)
         data = (text + "data: [DONE]\\n\\n").encode()

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from fake_vllm import write_fake
+from formosa.chat.message import Message, Tool
 from formosa.engines import keeper
 from formosa.engines.open import open_chat, with_adapters
 from formosa.engines.protocol import Piece, Sampling, TextEngine
@@ -29,7 +30,7 @@ from formosa.engines.vllm_command import (
     find_vllm,
     why_it_ended,
 )
-from formosa.errors import EngineError, ModelError, UserError
+from formosa.errors import EngineError, ModelError, UnsupportedError, UserError
 
 NEW = Installed("python", "0.32.0", cpu=False)
 
@@ -277,6 +278,34 @@ def test_what_only_vllm_knows_is_asked_for_in_its_words(
     assert asked["structured_outputs"] == {"grammar": 'start: "a"\n'}
     assert (asked["top_k"], asked["repetition_penalty"]) == (4, 1.1)
     assert asked["prompt"] == [104, 105]
+    asyncio.run(engine.aclose())
+
+
+def test_what_the_parity_check_asks(start: Callable[..., VllmEngine], tmp_path: Path) -> None:
+    """Ids in and out; a conversation through vLLM's own chat layer. Its /tokenize leaves out a
+    thought under the name that its chat route still takes (0.32)."""
+    engine = start()
+    assert asyncio.run(engine.greedy([1, 2], 3)) == [65, 65, 65]
+    asked = json.loads((tmp_path / "asked.json").read_text())
+    assert (asked["prompt"], asked["temperature"], asked["max_tokens"]) == ([1, 2], 0.0, 3)
+    flow = [Message("assistant", "", reasoning="hm"), Message("user", "hi")]
+    tools = [Tool.of("search", "", {"type": "object", "properties": {}})]
+    assert asyncio.run(engine.render_ids(flow, tools)) == [104, 105]
+    asked = json.loads((tmp_path / "tokenized.json").read_text())
+    assert asked["add_generation_prompt"] is True
+    assert asked["messages"][0]["reasoning"] == "hm"
+    assert "reasoning" not in asked["messages"][1]
+    assert asked["tools"][0]["function"]["name"] == "search"
+    asyncio.run(engine.aclose())
+
+
+def test_a_vllm_that_tells_no_ids_is_too_old_for_it(
+    start: Callable[..., VllmEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_VLLM", "old")
+    engine = start()
+    with pytest.raises(UnsupportedError, match=r"vllm 0\.32\.0 knows none; 0\.10\.2 does"):
+        asyncio.run(engine.greedy([1, 2], 3))
     asyncio.run(engine.aclose())
 
 

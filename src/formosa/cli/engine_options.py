@@ -60,15 +60,43 @@ def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def vllm_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those of vLLM alone; the command gets `vllm`: VllmOptions, None where none was given."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **values: Any) -> Any:
+        vllm = _taken(values)
+        options = None
+        if _given(vllm):
+            from formosa.engines.vllm_command import VllmOptions
+
+            options = VllmOptions(**vllm)
+        return function(*args, vllm=options, **values)
+
+    for option in reversed(_VLLM):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _taken(values: dict[str, Any]) -> dict[str, Any]:
+    """Takes vLLM's out of `values`; gives the keyword arguments of `VllmOptions`."""
+    names = ("tensor_parallel", "pipeline_parallel", "data_parallel", "executor", "dtype",
+             "quantization", "gpu_memory")  # fmt: skip
+    return {
+        "python": values.pop("vllm_python"),
+        "extra": tuple(values.pop("vllm_args")),
+        **{name: values.pop(name) for name in names},
+    }
+
+
+def _given(vllm: dict[str, Any]) -> bool:
+    return any(value not in (None, 1, ()) for value in vllm.values())
+
+
 def _keywords(values: dict[str, Any]) -> dict[str, Any]:
     """Takes what is ours out of `values`; gives the keyword arguments of `open_chat`."""
     engine = values.pop("engine")
-    python, extra = values.pop("vllm_python"), values.pop("vllm_args")
-    vllm = {
-        name: values.pop(name)
-        for name in ("tensor_parallel", "pipeline_parallel", "data_parallel", "executor", "dtype",
-                     "quantization", "gpu_memory")
-    }  # fmt: skip
+    vllm = _taken(values)
     keywords = {
         "engine": engine,
         "context": values.pop("context"),
@@ -80,9 +108,8 @@ def _keywords(values: dict[str, Any]) -> dict[str, Any]:
     if engine == "vllm":
         from formosa.engines.vllm_command import VllmOptions
 
-        threads = keywords["threads"]
-        keywords["vllm"] = VllmOptions(python=python, extra=tuple(extra), threads=threads, **vllm)
-    elif python or extra or any(value not in (None, 1) for value in vllm.values()):
+        keywords["vllm"] = VllmOptions(threads=keywords["threads"], **vllm)
+    elif _given(vllm):
         raise click.UsageError("These options are vLLM's: add --engine vllm.")
     return keywords
 

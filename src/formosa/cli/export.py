@@ -1,12 +1,11 @@
 """`formosa export`: merge, write GGUF, quantise, and check that it says the same.
 
 Knows options and words for people, and where a run keeps its parts. Several levels at once, with
-scores of tasks, are in `export_levels.py`.
+scores of tasks, are in `export_levels.py`; checks are in `export_check.py`.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import get_args
 
 import click
 
+from formosa.cli.export_check import check, check_file, require_whole
 from formosa.cli.export_levels import levels
 from formosa.cli.export_where import checkpoint_of, described_run, run_of
 from formosa.cli.output import Output, command_output
-from formosa.errors import ModelError, ParityError
+from formosa.errors import ModelError
 from formosa.export.config import Quantisation
-from formosa.files import read_json
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -38,11 +37,12 @@ def export() -> None:
         formosa export quantize model-F16.gguf model-Q5_K_M.gguf --level Q5_K_M
         formosa export merge smollm2-135m runs/mini/checkpoint/adapter merged
         formosa export adapter runs/mini mini-lora.gguf
-        formosa export check runs/mini/checkpoint model-F16.gguf
+        formosa export check runs/mini --engine vllm
     """
 
 
 export.add_command(levels)
+export.add_command(check)
 
 
 @export.command()
@@ -82,7 +82,7 @@ def gguf(
             metadata=metadata,
             progress=progress,
         )
-    _check(out, checkpoint, file, tokens=24)
+    check_file(out, checkpoint, file, tokens=24)
 
 
 @export.command()
@@ -182,37 +182,6 @@ def _base_and_adapter(out: Output, parts: tuple[str, ...]) -> tuple[Path, Path, 
     return checkpoint_folder(base_model, say=out.say), checkpoint / ADAPTER, checkpoint
 
 
-@export.command()
-@click.argument("checkpoint", type=_FOLDER)
-@click.argument("file", type=_EXISTING)
-@click.option(
-    "--tokens",
-    type=click.IntRange(min=1),
-    default=24,
-    show_default=True,
-    help="Greedy tokens a prompt.",
-)
-@command_output
-def check(out: Output, checkpoint: Path, file: Path, tokens: int) -> None:
-    """Compare the GGUF file FILE with its CHECKPOINT: text, token ids, greedy words, and how far
-    its probabilities are from the checkpoint's."""
-    _check(out, checkpoint_of(checkpoint), file, tokens=tokens)
-
-
-def _check(out: Output, checkpoint: Path, file: Path, *, tokens: int) -> None:
-    from formosa.export.parity import check_parity_now
-
-    require_whole(checkpoint)
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "parity.json"
-        try:
-            check_parity_now(checkpoint, file, greedy_tokens=tokens, report=report)
-        except ParityError as error:
-            out.table(read_json(report)["checks"])
-            raise ParityError(error.message) from error
-        out.table(read_json(report)["checks"])
-
-
 @contextmanager
 def _progress(out: Output) -> Iterator[Callable[[int, int], None]]:
     with out.progress() as bars:
@@ -222,13 +191,3 @@ def _progress(out: Output) -> Iterator[Callable[[int, int], None]]:
             bars.update(task, completed=done, total=of)
 
         yield tell
-
-
-def require_whole(checkpoint: Path) -> None:
-    """Say at once what a folder lacks to be a checkpoint as training leaves it."""
-    for pattern in ("config.json", "*.safetensors", "tokenizer.json", "chat_template.jinja"):
-        if not any(checkpoint.glob(pattern)):
-            raise ModelError(
-                f"{checkpoint} is no whole checkpoint: it holds no {pattern}.",
-                "name a run, or the folder `checkpoint` of one, as in runs/mini/checkpoint",
-            )

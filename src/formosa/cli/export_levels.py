@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import click
 
+from formosa.cli.export_check import require_whole
 from formosa.cli.export_where import checkpoint_of, described_run, run_of
 from formosa.cli.output import Output, command_output
 from formosa.export.config import Quantisation
@@ -70,7 +71,6 @@ def levels(
     of the file's probabilities from the checkpoint's on a fixed text; tok/s, one token at a time on
     this machine.
     """
-    from formosa.cli.export import require_whole
     from formosa.export.levels import PLOT, export_levels, shown, with_scores, write_levels
 
     run, source = run_of(checkpoint), checkpoint_of(checkpoint)

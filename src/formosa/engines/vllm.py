@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import IO
 
 import httpx2
 
+from formosa.chat.message import Message, Tool
 from formosa.engines import keeper
 from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling
 from formosa.engines.remote import RemoteText
@@ -36,7 +37,7 @@ from formosa.engines.vllm_command import (
     find_vllm,
     why_it_ended,
 )
-from formosa.errors import BusyError, EngineError, ModelError, UserError
+from formosa.errors import BusyError, EngineError, ModelError, UnsupportedError, UserError
 from formosa.files import sha256_file
 from formosa.wheels import Say
 
@@ -250,6 +251,52 @@ class VllmEngine(RemoteText):
                     f"vLLM ended: {self.server.reason()}.", f"its log: {self.server.log}"
                 ) from error
             raise
+
+    async def greedy(self, ids: list[int], count: int) -> list[int]:
+        """The next `count` most probable token ids, the end of text included if it comes.
+
+        For the parity check, which compares ids and not text.
+
+        Raises:
+            UnsupportedError: a vLLM before 0.10.2, which tells no ids.
+        """
+        body = {
+            "model": await self._endpoint.model(),
+            "prompt": ids,
+            "max_tokens": count,
+            "temperature": 0.0,
+            "return_token_ids": True,
+        }
+        answer = await self._endpoint.json("/completions", body)
+        tokens = answer["choices"][0].get("token_ids")
+        if not isinstance(tokens, list):
+            version = self.info.details["version"]
+            raise UnsupportedError("return_token_ids", f"{version} knows none; 0.10.2 does")
+        return tokens
+
+    async def render_ids(
+        self, messages: Sequence[Message], tools: Sequence[Tool] = ()
+    ) -> list[int]:
+        """What vLLM's own chat layer makes of a conversation with the folder's template.
+
+        For the parity check; prompts are rendered by us.
+        """
+        body = {
+            "model": await self._endpoint.model(),
+            # Its chat route takes both names for a thought, this one the newer only.
+            "messages": [
+                {
+                    **message.to_openai(),
+                    **({"reasoning": message.reasoning} if message.reasoning else {}),
+                }
+                for message in messages
+            ],
+            "tools": [tool.to_openai() for tool in tools] or None,
+            "add_generation_prompt": True,
+        }
+        answer = await self._endpoint.json(f"{self._endpoint.root}/tokenize", body)
+        tokens: list[int] = answer["tokens"]
+        return tokens
 
     async def aclose(self) -> None:
         await super().aclose()

@@ -31,13 +31,13 @@ from formosa.chat.template import ChatTemplate
 from formosa.engines.llama import LlamaEngine, usable_cores
 from formosa.errors import ParityError
 from formosa.export.divergence import LIMITS, Divergence, measure
+from formosa.export.greedy import Conversation, GreedyEngine, compare_replies, judged
 from formosa.export.reference import Reference
 from formosa.files import sha256_file, write_json
 
 # Natural logs. Measured with a tuned SmolLM2-135M on 1,230 greedy tokens: F16 never chose another
 # word; Q8_0, which rounds the activations to 8 bits too, 8 times, by 0.01 to 0.76.
 TIE = {"F32": 0.1, "F16": 0.1, "BF16": 0.25, "Q8_0": 1.5}
-TIES_AT_MOST = 0.05  # of all tokens compared
 
 
 class Check(NamedTuple):
@@ -49,7 +49,7 @@ class Check(NamedTuple):
     detail: str
 
 
-def conversations() -> list[tuple[list[Message], list[Tool]]]:
+def conversations() -> list[Conversation]:
     """Fixed conversations that use everything the format has."""
     weather = Tool.of(
         "get_weather",
@@ -109,6 +109,7 @@ async def check_parity(
     greedy_tokens: int = 24,
     report: Path | None = None,
     reference: Reference | None = None,
+    more: Sequence[Conversation] = (),
 ) -> list[Check]:
     """Compare a GGUF file with its checkpoint.
 
@@ -118,6 +119,7 @@ async def check_parity(
         greedy_tokens: how many tokens are generated for each prompt.
         report: where to write the result as JSON; written whether it passes or not.
         reference: of the checkpoint, where several files are compared with it.
+        more: conversations that are answered beside the fixed ones.
 
     Raises:
         ParityError: a check failed; the report, if asked for, says which and where.
@@ -129,10 +131,14 @@ async def check_parity(
     try:
         checks = [
             await _check_template(checkpoint, tokenizer, engine),
-            await _check_tokens(tokenizer, engine),
+            await check_tokens(tokenizer, engine, _template_of(engine)),
         ]
         if level in TIE:
-            checks.append(await _check_greedy(reference, engine, greedy_tokens))
+            asked = [*conversations(), *more]
+            template, tie = _template_of(engine), TIE[level]
+            checks.append(
+                await check_greedy(reference, engine, template, asked, greedy_tokens, tie)
+            )
     finally:
         await engine.aclose()
     measured = measure(reference, gguf, threads=usable_cores())
@@ -188,13 +194,18 @@ async def _check_template(checkpoint: Path, tokenizer: Any, engine: LlamaEngine)
         for who, text in others.items():
             compared += 1
             if text != ours:
-                return Check("template", False, compared, _difference(who, ours, text))
+                return Check("template", False, compared, difference(who, ours, text))
     return Check("template", True, compared, "transformers and llama.cpp render the same bytes")
 
 
-async def _check_tokens(tokenizer: Any, engine: LlamaEngine) -> Check:
+def _template_of(engine: GreedyEngine) -> ChatTemplate:
     template = engine.info.template
     assert template is not None
+    return template
+
+
+async def check_tokens(tokenizer: Any, engine: GreedyEngine, template: ChatTemplate) -> Check:
+    """Whether an engine cuts texts as the checkpoint's tokenizer does."""
     texts = [*CORPUS, *(template.prompt(m, t) for m, t in conversations())]
     count = 0
     for text in texts:
@@ -220,34 +231,21 @@ def _check_divergence(measured: Divergence, level: str) -> Check:
     return Check("divergence", passed, measured.tokens, detail)
 
 
-async def _check_greedy(reference: Reference, engine: LlamaEngine, tokens: int) -> Check:
-    template = engine.info.template
-    assert template is not None
-    tie = TIE[engine.info.details["quantisation"]]
-    tokenizer = reference.tokenizer
-    compared = ties = 0
-    for messages, tools in conversations():
-        if messages[-1].role == "assistant":
-            continue
-        prompt = await engine.tokenize(template.prompt(messages, tools))
-        words = await engine.greedy(prompt, tokens)
-        logits = reference.logits(prompt + words, last=len(words) + 1)[:-1]
-        for scores, word in zip(logits, words, strict=True):
-            compared += 1
-            best = int(scores.argmax())
-            if best == word:
-                continue
-            gap = float(scores[best] - scores[word])
-            if gap >= tie:
-                said, meant = (repr(tokenizer.decode([i])) for i in (word, best))
-                detail = f"after {compared - 1} equal tokens it says {said}, not {meant}: {gap:.2f}"
-                return Check("greedy", False, compared, detail)
-            ties += 1
-    passed = ties <= TIES_AT_MOST * compared
-    return Check("greedy", passed, compared, f"{compared - ties} tokens equal, {ties} near ties")
+async def check_greedy(
+    reference: Reference,
+    engine: GreedyEngine,
+    template: ChatTemplate,
+    asked: Sequence[Conversation],
+    tokens: int,
+    tie: float,
+) -> Check:
+    """Whether an engine writes the checkpoint's words, but for near ties."""
+    found = await compare_replies(reference, engine, template, asked, tokens)
+    passed, detail = judged(found, tie)
+    return Check("greedy", passed, found.tokens, detail)
 
 
-def _difference(who: str, ours: str, text: str) -> str:
+def difference(who: str, ours: str, text: str) -> str:
     place = next(
         (i for i, (a, b) in enumerate(zip(ours, text, strict=False)) if a != b),
         min(len(ours), len(text)),
@@ -262,10 +260,16 @@ def check_parity_now(
     greedy_tokens: int = 24,
     report: Path | None = None,
     reference: Reference | None = None,
+    more: Sequence[Conversation] = (),
 ) -> Sequence[Check]:
     """`check_parity`, for callers that are not asynchronous."""
     return asyncio.run(
         check_parity(
-            checkpoint, gguf, greedy_tokens=greedy_tokens, report=report, reference=reference
+            checkpoint,
+            gguf,
+            greedy_tokens=greedy_tokens,
+            report=report,
+            reference=reference,
+            more=more,
         )
     )

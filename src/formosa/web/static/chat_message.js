@@ -15,7 +15,7 @@ const chatMessage = (() => {
         this.branches(branch), this.acts);
       this.thoughts = element("details", { class: "thoughts", hidden: true },
         (this.thought = element("summary")), (this.thinking = element("div", { class: "prose" })));
-      this.prose = element("div", { class: "prose" });
+      this.prose = element("div", { class: "prose says" });
       this.calls = element("div", { class: "calls" });
       this.wrong = element("p", { class: "notice bad", hidden: true });
       this.facts = element("p", { class: "facts-line muted small", hidden: true });

@@ -100,6 +100,26 @@ def test_data_that_cannot_be_had_are_a_reason(tmp_path: Path) -> None:
     assert "cannot be checked here" in found["MMLU(%)"][1]
 
 
+QUESTION = '{"question": "1 + 1 = ?", "A": "2", "B": "3", "C": "4", "D": "5", "answer": "A"}'
+
+
+def test_one_benchmark_s_data_are_here_and_another_s_are_not(tmp_path: Path) -> None:
+    """Questions of a folder may be others than the published ones, and the report says so."""
+    text = changed("| Tiny-3B-Instruct (ours) | 90 | 92 | 88 |", "| Other | 90 | 92 | 88 |")
+    data = tmp_path / "sums"
+    data.mkdir()
+    rows = "\n".join(QUESTION.replace("1 +", f"{n} +") for n in range(9))
+    (data / "adding_test.jsonl").write_text(rows, encoding="utf-8")
+    words = ["--limit", "9", "--out", str(tmp_path / "logs"), "--data-dir", f"tmmluplus={data}"]
+    found = ask(write(tmp_path, text), *words, "--data-dir", f"mmlu={tmp_path / 'nothing'}")
+    code, message = found["TMMLU+(%)"]
+    assert code == "rerun-differs"
+    assert "9 questions × 3" in message
+    assert "The questions are those of --data-dir; whether the card's are the same" in message
+    assert found["MMLU(%)"][0] == "rerun-impossible"
+    assert "nothing" in found["MMLU(%)"][1]
+
+
 def test_the_interval_decides_at_its_ends(tmp_path: Path) -> None:
     """100 answers, half of them right: 40.38 to 59.62."""
     made = read_log(log(tmp_path, "CW" * 50))

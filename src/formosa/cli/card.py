@@ -77,8 +77,11 @@ def write(out: Output, run: Path) -> None:
 )
 @click.option(
     "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="For --rerun: where a benchmark's data are; fetched into the cache by default.",
+    "data_dirs",
+    multiple=True,
+    metavar="[TASK=]FOLDER",
+    help="For --rerun: where the data of a task are (all those whose names begin so); fetched by "
+    "default. May be repeated.",
 )
 @model_options
 @command_output
@@ -92,7 +95,7 @@ def verify(
     rerun: bool,
     limit: int | None,
     folder: Path,
-    data_dir: Path | None,
+    data_dirs: tuple[str, ...],
 ) -> int:
     """Check CARD against its own words and its files
 
@@ -106,6 +109,7 @@ def verify(
         formosa card verify README.md --logs logs
         formosa card verify README.md --json | jq '.findings[].code'
         formosa card verify README.md --rerun --limit 40 --base-url http://127.0.0.1:8000/v1
+        formosa card verify runs/mini/README.md --rerun --model runs/mini
 
     --run-code runs a stranger's Python: in a process of its own with limits, without network but
     the scripted server, without your environment; still, read the code first.
@@ -121,7 +125,8 @@ def verify(
     if rerun:
         from formosa.cli.card_rerun import rerun as ask_again
 
-        problems += ask_again(out, subject, who, folder=folder, limit=limit, data_dir=data_dir)
+        data = _folders(data_dirs)
+        problems += ask_again(out, subject, who, folder=folder, limit=limit, data=data)
     report = check_card(subject, problems, installed_flags)
     value = {
         "card": str(path),
@@ -139,6 +144,16 @@ def verify(
     if report.count("claimed") and not claimed:
         out.hint(f"see the unsupported figures one by one: formosa card verify {path} --claimed")
     return 1 if report.count("error") else 0
+
+
+def _folders(given: tuple[str, ...]) -> dict[str, Path]:
+    """Folders by the first letters of the tasks whose data they hold; "" for all tasks."""
+    folders = {}
+    for text in given:
+        task, equals, folder = text.partition("=")
+        named = bool(equals) and not Path(text).exists()
+        folders[task if named else ""] = Path(folder if named else text)
+    return folders
 
 
 def _card_file(path: Path) -> Path:

@@ -34,6 +34,8 @@ from formosa.evals.task import Task
 from formosa.results.log import EvalLog
 from formosa.results.metrics import score, subject_mean
 
+FROM_FILES = ", from files"  # how the source of a published set ends that was read from a folder
+
 
 def rerun(
     out: Output,
@@ -42,10 +44,11 @@ def rerun(
     *,
     folder: Path,
     limit: int | None = None,
-    data_dir: Path | None = None,
+    data: Mapping[str, Path] | None = None,
     seed: int = 0,
 ) -> list[Finding]:
-    """Ask every benchmark that a table claims for the card's model.
+    """Ask every benchmark that a table claims for the card's model; for a card of ours, what its
+    logs asked (`card_rerun_logs.py`).
 
     Args:
         out: told what is asked.
@@ -53,16 +56,21 @@ def rerun(
         who: the model, which should be the card's.
         folder: of the logs; those that are there are continued.
         limit: questions of each benchmark; all by default.
-        data_dir: where the data are; fetched by default.
+        data: where the data are, by the first letters of tasks: "" for all; fetched by default.
         seed: of the order of options.
     """
+    data = data or {}
+    if card.claims.claims:
+        from formosa.cli.card_rerun_logs import rerun_logs
+
+        return rerun_logs(out, card, who, folder=folder, limit=limit, data=data)
     claimed = [(shown, protocol_of(card, shown)) for shown in own_figures(card)]
     findings = [_impossible(shown) for shown, protocol in claimed if protocol is None]
     tasks: dict[Protocol, Task[Any]] = {}
     reasons: dict[Protocol, str] = {}
     for asked in dict.fromkeys(made for _, made in claimed if made):
         try:
-            tasks[asked] = load_task(asked.task, data_dir=data_dir, say=out.say)
+            tasks[asked] = load_task(asked.task, data_dir=data_of(asked.task, data), say=out.say)
         except FormosaError as error:
             reasons[asked] = f"{error.message} {error.hint}".strip()
     logs = asyncio.run(_ask(out, who, tasks, reasons, folder, limit, seed)) if tasks else {}
@@ -76,6 +84,12 @@ def rerun(
             message = f"{shown.value} cannot be checked here: {why}"
             findings.append(found("rerun-impossible", shown.line, shown.where, message))
     return findings
+
+
+def data_of(task: str, data: Mapping[str, Path]) -> Path | None:
+    """The folder that is named for a task: the one of the longest name that it begins with."""
+    names = [name for name in data if task.startswith(name)]
+    return data[max(names, key=len)] if names else None
 
 
 async def _ask(
@@ -153,6 +167,11 @@ def verdict(shown: Shown, protocol: Protocol, log: EvalLog) -> Finding:
     )
     if log.failures:
         message += f"; {log.failures} requests failed and count as wrong"
+    if str(log.start["task"].get("source")).endswith(FROM_FILES):
+        message += (
+            ". The questions are those of --data-dir; whether the card's are the same, "
+            "nothing here can tell"
+        )
     if protocol.remark:
         message += f". {protocol.remark[0].upper()}{protocol.remark[1:]}"
     code = "rerun-reproduced" if inside else "rerun-differs"

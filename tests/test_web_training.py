@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import os
@@ -10,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -21,14 +19,11 @@ from formosa.cli.train_page import page as page_command
 from formosa.errors import DataError
 from formosa.run.state import locked
 from formosa.train.curves import CHARTS
-from formosa.web.app import create_pages
 from formosa.web.charts import scale
-from formosa.web.places import Places
-from formosa.web.site import Link
 from formosa.web.training.pages import export, routes, spoken_time, trainings, write_page
 from formosa.web.training.words import TRAINING
 from formosa.web.words import Words
-from web_run import Reader, measured, reply, row, run, step
+from web_run import Reader, get, measured, pages_app, reply, row, run, step
 
 FINITE = st.floats(-1e9, 1e9, allow_subnormal=False)
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -45,17 +40,8 @@ def read(*runs: Path, lang: Any = "en") -> Reader:
     return Reader(export(runs, lang))
 
 
-def get(app: Starlette, path: str, **params: Any) -> httpx2.Response:
-    async def ask() -> httpx2.Response:
-        transport = httpx2.ASGITransport(app=app)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            return await client.get(path, params=params or None)
-
-    return asyncio.run(ask())
-
-
 def app_of(root: Path) -> Starlette:
-    return create_pages(Places([root]), routes(), [Link("Training", "/training")])
+    return pages_app(root, routes())
 
 
 @pytest.mark.parametrize("lang", ["en", "zh-TW"])

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from formosa.web.app import create_pages
+from formosa.web.places import Places
+from formosa.web.site import Link
 
 VOID = {"meta", "path", "br", "link", "input", "img", "hr"}
 
@@ -114,3 +123,19 @@ def run(
         recipe = json.dumps({"name": folder.name, "base": "smollm2-135m", "train": train})
         (folder / "recipe.yaml").write_text(recipe, encoding="utf-8")
     return folder
+
+
+def pages_app(root: Path, routes: Sequence[BaseRoute]) -> Starlette:
+    """Pages that may look at what lies below `root`."""
+    return create_pages(Places([root]), routes, [Link("Overview", "/")])
+
+
+def get(app: Starlette, path: str, /, **params: Any) -> httpx2.Response:
+    """What an app answers, in this process."""
+
+    async def ask() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await client.get(path, params=params or None)
+
+    return asyncio.run(ask())

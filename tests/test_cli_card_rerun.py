@@ -110,12 +110,24 @@ def test_one_benchmark_s_data_are_here_and_another_s_are_not(tmp_path: Path) -> 
     data.mkdir()
     rows = "\n".join(QUESTION.replace("1 +", f"{n} +") for n in range(9))
     (data / "adding_test.jsonl").write_text(rows, encoding="utf-8")
-    words = ["--limit", "9", "--out", str(tmp_path / "logs"), "--data-dir", f"tmmluplus={data}"]
+    words = [
+        "--limit",
+        "9",
+        "--max-tokens",
+        "64",
+        "--out",
+        str(tmp_path / "logs"),
+        "--data-dir",
+        f"tmmluplus={data}",
+    ]
     found = ask(write(tmp_path, text), *words, "--data-dir", f"mmlu={tmp_path / 'nothing'}")
     code, message = found["TMMLU+(%)"]
     assert code == "rerun-differs"
     assert "9 questions × 3" in message
     assert "The questions are those of --data-dir; whether the card's are the same" in message
+    assert message.endswith("replies were cut at 64 tokens, where the protocol allows 4096.")
+    (path,) = (tmp_path / "logs").glob("rerun-*.jsonl")
+    assert read_log(path).start["request"]["max_tokens"] == 64
     assert found["MMLU(%)"][0] == "rerun-impossible"
     assert "nothing" in found["MMLU(%)"][1]
 

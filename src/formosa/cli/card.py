@@ -68,6 +68,11 @@ def write(out: Output, run: Path) -> None:
     "--limit", type=click.IntRange(min=1), help="For --rerun: ask only so many questions of each."
 )
 @click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    help="For --rerun: cut replies there, where the card's protocol allows more.",
+)
+@click.option(
     "--out",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -94,6 +99,7 @@ def verify(
     run_code: bool,
     rerun: bool,
     limit: int | None,
+    max_tokens: int | None,
     folder: Path,
     data_dirs: tuple[str, ...],
 ) -> int:
@@ -125,8 +131,15 @@ def verify(
     if rerun:
         from formosa.cli.card_rerun import rerun as ask_again
 
-        data = _folders(data_dirs)
-        problems += ask_again(out, subject, who, folder=folder, limit=limit, data=data)
+        problems += ask_again(
+            out,
+            subject,
+            who,
+            folder=folder,
+            limit=limit,
+            max_tokens=max_tokens,
+            data=_folders(data_dirs),
+        )
     report = check_card(subject, problems, installed_flags)
     value = {
         "card": str(path),

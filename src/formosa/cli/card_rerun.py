@@ -44,6 +44,7 @@ def rerun(
     *,
     folder: Path,
     limit: int | None = None,
+    max_tokens: int | None = None,
     data: Mapping[str, Path] | None = None,
     seed: int = 0,
 ) -> list[Finding]:
@@ -56,6 +57,7 @@ def rerun(
         who: the model, which should be the card's.
         folder: of the logs; those that are there are continued.
         limit: questions of each benchmark; all by default.
+        max_tokens: of a reply, at most; a card of ours is asked with what its logs say.
         data: where the data are, by the first letters of tasks: "" for all; fetched by default.
         seed: of the order of options.
     """
@@ -64,7 +66,9 @@ def rerun(
         from formosa.cli.card_rerun_logs import rerun_logs
 
         return rerun_logs(out, card, who, folder=folder, limit=limit, data=data)
-    claimed = [(shown, protocol_of(card, shown)) for shown in own_figures(card)]
+    claimed = [
+        (shown, _shortened(protocol_of(card, shown), max_tokens)) for shown in own_figures(card)
+    ]
     findings = [_impossible(shown) for shown, protocol in claimed if protocol is None]
     tasks: dict[Protocol, Task[Any]] = {}
     reasons: dict[Protocol, str] = {}
@@ -84,6 +88,17 @@ def rerun(
             message = f"{shown.value} cannot be checked here: {why}"
             findings.append(found("rerun-impossible", shown.line, shown.where, message))
     return findings
+
+
+def _shortened(protocol: Protocol | None, max_tokens: int | None) -> Protocol | None:
+    """The protocol with replies that are cut earlier, and says so."""
+    if protocol is None or max_tokens is None or max_tokens >= protocol.max_tokens:
+        return protocol
+    cut = (
+        f"replies were cut at {max_tokens} tokens, where the protocol allows {protocol.max_tokens}"
+    )
+    remark = f"{protocol.remark}; {cut}" if protocol.remark else cut
+    return protocol._replace(max_tokens=max_tokens, remark=remark)
 
 
 def data_of(task: str, data: Mapping[str, Path]) -> Path | None:

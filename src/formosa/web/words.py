@@ -20,6 +20,7 @@ SHELL = {
     "Chat": "對話",
     "Evaluations": "評測",
     "Leaderboard": "排行榜",
+    "Comparison": "比較",
     "Training": "訓練",
     "Colours: as the system": "配色：跟隨系統",
     "Colours: light": "配色：淺色",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from formosa.export.levels import (
     write_levels,
 )
 from formosa.export.mixture import LEVELS
-from formosa.export.plot import draw
+from formosa.export.plot import PANEL, ROW, TITLE, VALUE, draw
 from formosa.export.reference import TEXT, Reference, read_while_running
 from formosa.files import read_json, write_json
 
@@ -63,41 +62,54 @@ def test_people_see_megabytes_percent_and_intervals() -> None:
     assert table[0]["mini"] is None  # not asked
 
 
+SPACE = "{http://www.w3.org/2000/svg}"
+
+
+def drawn(rows: list[Row]) -> tuple[list[str], list[tuple[float, float]]]:
+    """The words of the picture, and where its dots are; in their own panels."""
+    found = ElementTree.fromstring(draw(rows))
+    words = [text.text or "" for text in found.iter(f"{SPACE}text")]
+    dots = [
+        (float(circle.get("cx", "-1")), float(circle.get("cy", "-1")))
+        for circle in found.iter(f"{SPACE}circle")
+    ]
+    return words, dots
+
+
 @pytest.mark.parametrize("rows", [ROWS, ROWS[:1], [row("F16", 0, 0.0), row("Q8_0", 0, 0.0)]])
 def test_the_plot_is_a_whole_picture_for_any_values(rows: list[Row]) -> None:
-    """Also one point, equal sizes, and nothing lost at all, of which there is no logarithm."""
-    found = ElementTree.fromstring(draw(rows))
-    space = "{http://www.w3.org/2000/svg}"
-    assert len(found.findall(f".//{space}circle")) == 2 * len(rows)
-    words = [text.text for text in found.iter(f"{space}text")]
+    """Also one level, no bytes, and nothing lost at all, of which there is no logarithm."""
+    words, dots = drawn(rows)
+    assert len(dots) == 3 * len(rows)
     assert {item.level for item in rows} <= set(words)
-    assert "divergence from the checkpoint, nats" in words
-    for circle in found.iter(f"{space}circle"):
-        assert 0 <= float(circle.get("cx", "-1")) <= 300
-        assert 0 <= float(circle.get("cy", "-1")) <= 240
+    assert "divergence, nats" in words
+    assert all(0 <= x <= PANEL - VALUE for x, _ in dots)
+    assert all(TITLE < y < TITLE + ROW * len(rows) for _, y in dots)
 
 
-def test_labels_of_points_that_lie_together_can_be_read() -> None:
-    rows = [
-        *(row("F16", 271, 0.00001), row("Q5_K_M", 112, 0.13)),
-        *(row("Q4_K_M", 105, 0.1), row("Q4_0", 108, 0.11)),
-    ]
-    space = "{http://www.w3.org/2000/svg}"
-    panel = ElementTree.fromstring(draw(rows)).findall(f"{space}g")[1]
-    heights = sorted(
-        float(text.get("y", "0")) for text in panel.iter(f"{space}text")
-        if (text.text or "").startswith("Q")
-    )  # fmt: skip
-    assert all(below - above >= 11 for above, below in itertools.pairwise(heights))
+def test_every_level_has_a_line_of_its_own_and_its_figures_in_words() -> None:
+    """Files of 4 and 5 bits are almost equal in size: points over the size would lie on each
+    other, and their labels with them."""
+    words, dots = drawn([row("Q5_K_M", 112.1, 0.13), row("Q4_K_M", 105.4, 0.000012)])
+    assert len({y for _, y in dots}) == 2
+    assert {"112", "105", "20", "0.13", "0.000012"} <= set(words)
+
+
+def test_what_begins_at_nothing_is_drawn_to_scale() -> None:
+    """Half the size is half as far from the left."""
+    _, dots = drawn([row("F16", 200, 0.1), row("Q8_0", 100, 0.1)])
+    ((whole, _), (half, _)) = dots[:2]
+    assert half - 6 == pytest.approx((whole - 6) / 2, abs=0.1)
 
 
 def test_a_plot_has_a_panel_for_each_task_and_no_markup_of_its_name() -> None:
     rows = with_scores(ROWS, {"Q8_0": {"<script>x": HALF}, "F16": {"<script>x": HALF}})
-    picture = draw(rows)
-    assert "<script" not in picture
-    assert "&lt;script&gt;x, %" in picture
-    assert picture.count("<g ") == 3
-    assert picture.count("<circle") == 3 + 3 + 2
+    words, dots = drawn(rows)
+    assert "<script" not in draw(rows)
+    assert "<script>x, % of 80" in words
+    assert len(dots) == 3 * len(rows) + 2
+    assert words.count("–") == 1  # the level that was not asked
+    assert words.count("50") == 2
 
 
 def test_a_recipe_may_list_levels_and_the_served_one_comes_first() -> None:

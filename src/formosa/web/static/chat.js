@@ -287,6 +287,9 @@
     columns: columns.filter((column) => column.tree.end)
       .map(({ model, tree }) => ({ model, tree })),
   }));
-  if (window.matchMedia("(min-width: 64rem)").matches) find("panel").open = true;
+  const wide = window.matchMedia("(min-width: 64rem)");
+  const unfold = () => { find("panel").open = wide.matches; };
+  wide.addEventListener("change", unfold);
+  unfold();
   if (known.keyed) askForKey(); else start();
 })();

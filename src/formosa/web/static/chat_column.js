@@ -120,7 +120,7 @@ const chatColumn = (() => {
       const { page } = this;
       const view = this.views.get(turn.id);
       const told = (result) => {
-        turn.results[result.id] = result;
+        turn.results.set(result.id, result);
         view.update();
         page.follow();
       };
@@ -165,7 +165,7 @@ const chatColumn = (() => {
       delete turn.busy;
       for (const call of turn.calls) {
         delete call.runs;
-        if (!turn.results[call.id]) told(chatTools.refused(call, "stopped while it ran"));
+        if (!turn.results.has(call.id)) told(chatTools.refused(call, "stopped while it ran"));
       }
       if (signal.aborted) turn.end = "stopped";
       view.update();

@@ -122,7 +122,7 @@ const chatMessage = (() => {
       card.name.textContent = shown(call.name);
       card.given.textContent = shown(readable(call.arguments));
       card.given.setAttribute("aria-label", say("Arguments of {name}", { name: shown(call.name) }));
-      const result = turn.results[call.id];
+      const result = turn.results.get(call.id);
       const [word, kind] = stateOf(call, turn, result);
       card.state.textContent = say(word);
       card.state.className = `tag ${kind}`;

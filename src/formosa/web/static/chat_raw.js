@@ -74,7 +74,7 @@ const chatRaw = (() => {
       element("td", {}, ...(token.top_logprobs ?? []).filter((other) => other.token !== token.token)
         .flatMap((other) => [element("code", {}, spelled(other)), ` ${percent(other.logprob)}  `]))));
     const head = ["#", say("Token"), say("Probability"), say("Instead")];
-    const table = element("table", { class: "wide" },
+    const table = element("table", {},
       element("caption", {}, all.length > MOST
         ? say("The first {some} of {n} tokens", { some: MOST, n: all.length })
         : say("{n} tokens", { n: all.length })),

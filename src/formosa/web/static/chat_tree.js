@@ -64,14 +64,20 @@ const chatTree = (() => {
     copy() { return Tree.from(JSON.parse(JSON.stringify(this))); }
 
     toJSON() {
-      return { nodes: [...this.nodes.values()].map((node) => ({ ...node, tokens: [] })),
-        chosen: [...this.chosen] };
+      const nodes = [...this.nodes.values()].map((node) => (node.role === "user" ? node
+        : { ...node, tokens: [], results: [...node.results] }));
+      return { nodes, chosen: [...this.chosen] };
     }
 
     // Of what `toJSON` made, in this tab.
     static from(value) {
       const tree = new Tree();
       for (const node of value.nodes) {
+        if (node.role !== "user") {
+          // What was going on when the tab was left does not go on now.
+          Object.assign(node, { results: new Map(node.results), running: false, busy: false });
+          node.calls = node.calls.map(({ id, name, arguments: text }) => ({ id, name, arguments: text }));
+        }
         if (node.parent !== ROOT && !tree.nodes.has(node.parent)) throw new Error("not a tree");
         tree.nodes.set(node.id, node);
         tree.children.set(node.id, []);
@@ -98,7 +104,7 @@ const chatTree = (() => {
       }
       found.push(message);
       for (const call of turn.calls) {
-        const result = turn.results[call.id];
+        const result = turn.results.get(call.id);
         if (!result) continue;
         found.push({ role: "tool", tool_call_id: call.id, name: call.name, content: result.content });
       }
@@ -152,19 +158,20 @@ const chatTree = (() => {
         }));
       } else {
         must(message.role === "tool", `${where}.role`);
-        const open = caller?.calls.filter((call) => !(call.id in caller.results)) ?? [];
+        const open = caller?.calls.filter((call) => !caller.results.has(call.id)) ?? [];
         const id = message.tool_call_id || open[0]?.id;
         must(open.some((call) => call.id === id), `${where}.tool_call_id`);
-        caller.results[id] = { id, content, ok: !content.startsWith("error: ") };
+        caller.results.set(id, { id, content, ok: !content.startsWith("error: ") });
       }
     });
     return { tree, system };
   }
 
-  // An empty turn of a model.
+  // An empty turn of a model. Ids are a model's words, so results stand in a map and not in an object,
+  // where some names mean something.
   function reply(fields = {}) {
-    return { role: "assistant", content: "", reasoning: "", calls: [], results: {}, tokens: [],
-      ...fields };
+    return { role: "assistant", content: "", reasoning: "", calls: [], results: new Map(),
+      tokens: [], ...fields };
   }
 
   return { ROOT, ShapeError, Tree, messages, read, reply };

@@ -119,7 +119,7 @@ def test_the_questions_of_the_demonstration_are_not_learnt(rows: list[Row]) -> N
 def test_weights_are_kept_exactly(rows: list[Row]) -> None:
     assert Counter(row.language for row in rows) == {"zh-TW": 240, "en": 360}
     kinds = Counter(row.kind for row in rows)
-    assert set(kinds) == set(KINDS)
+    assert set(kinds) == set(DEFAULT_KINDS)
     only = list(generate(20, 1, kinds={"missing": 1, "chat": 1}, languages={"en": 1}))
     assert {(row.kind, row.language) for row in only} == {("missing", "en"), ("chat", "en")}
 

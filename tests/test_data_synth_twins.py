@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from formosa.chat.message import ToolCall, json_text
 from formosa.data.rows import Row
 from formosa.data.synth.config import SynthConfig
-from formosa.data.synth.dialogue import KINDS
-from formosa.data.synth.generate import TWIN, generate, is_reserved
+from formosa.data.synth.generate import DEFAULT_KINDS, TWIN, generate, is_reserved
 from formosa.data.validate import validate_row
 
 
@@ -81,7 +80,8 @@ def test_rewordings_of_the_reserved_question_are_reserved_too() -> None:
 
 
 def test_the_part_of_a_recipe_knows_its_kinds_and_limits() -> None:
-    assert SynthConfig().thinking == 0 and set(SynthConfig().kinds) == set(KINDS)
+    assert SynthConfig().thinking == 0 == SynthConfig().manuals
+    assert set(SynthConfig().kinds) == set(DEFAULT_KINDS)
     for bad in ({"kinds": {"nonsense": 1}}, {"thinking": 2}, {"max_tools": 1}, {"row": 3}):
         with pytest.raises(ValidationError):
             SynthConfig.model_validate(bad)

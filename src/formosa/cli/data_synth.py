@@ -31,6 +31,13 @@ from formosa.data.synth.generate import generate
     show_default=True,
     help="Most tools that are offered in a row.",
 )
+@click.option(
+    "--manuals",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the rows whose tools are documented at length, in sentences.",
+)
 @command_output
 def synth(
     out: Output,
@@ -41,6 +48,7 @@ def synth(
     heldout: bool,
     thinking: float,
     max_tools: int,
+    manuals: float,
 ) -> None:
     """Generate tool-calling conversations and print them as JSONL.
 
@@ -56,6 +64,7 @@ def synth(
         held_out=heldout,
         thinking=thinking,
         max_tools=max_tools,
+        manuals=manuals,
     )
     values = [row.to_json() for row in made]
     out.data(values, "\n".join(map(json_text, values)))

@@ -222,6 +222,7 @@ class _Job:
                 # A twin asks the same again: it teaches, and measures nothing more.
                 thinking=0.0 if held_out else config.synth.thinking,
                 max_tools=config.synth.max_tools,
+                manuals=config.synth.manuals,
             ):
                 report.rows_in += 1
                 row = cleaning.scored(row)

@@ -11,9 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from formosa.chat.message import ToolCall
-from formosa.data.synth.slots import Attribute, Draw, Scene, join_words
+from formosa.data.synth.slots import (
+    RETRIES,
+    Attribute,
+    Draw,
+    Made,
+    Number,
+    Scene,
+    Slot,
+    Words,
+    join_words,
+)
 from formosa.data.synth.specs import ToolSpec, styled_parameter
-from formosa.data.synth.wording import Hole, Wording, choose, holes
+from formosa.data.synth.wording import Hole, Wording, choose, holes, sure_holes
 
 QUOTES = {'"': '"', "「": "」", "《": "》", "〈": "〉"}
 ENDINGS = "?.!？。！"
@@ -191,6 +201,82 @@ def _quoted(words: Sequence[str], opening: str) -> list[str]:
         (opening if i else "") + word + (closing if i < last else "")
         for i, word in enumerate(words)
     ]
+
+
+PAIRED = (
+    (", respectively", ", in that order", " respectively"),
+    ("，請分別處理", "，依順序對應", "，兩兩對應", "，請一一對應"),
+)
+
+
+def pairable(spec: ToolSpec, way: Wording) -> list[str]:
+    """The values of a question that may be two lists: "A and B for 20 and 15 minutes"."""
+    found = list(sure_holes(way))
+    linked = {item.slot.of for item in spec.parameters if isinstance(item.slot, Attribute)}
+    return [
+        name
+        for name in dict.fromkeys(found)
+        if found.count(name) == 1
+        and name in spec.required
+        and isinstance(slot := spec.parameter(name).slot, Words | Made | Number)
+        and not (isinstance(slot, Words) and slot.name in linked)
+    ]
+
+
+def ask_paired(
+    spec: ToolSpec, scene: Scene, ways: Sequence[Wording], count: int
+) -> tuple[str, list[Asked]]:
+    """One question with two lists of which the first belongs to the first: `count` calls.
+
+    Raises:
+        ValueError: no way of asking has two values that may be lists.
+    """
+    fitting = [way for way in ways if len(pairable(spec, way)) > 1]
+    if not fitting:
+        raise ValueError(f"{spec.name} can't be asked in pairs")
+    way = fitting[scene.rng.randrange(len(fitting))]
+    names = pairable(spec, way)
+    first = names[scene.rng.randrange(len(names))]
+    others = [name for name in names if name != first]
+    chosen = {first, others[scene.rng.randrange(len(others))]}
+    lists: dict[str, list[Draw]] = {}
+    for name in names:
+        if name in chosen:
+            slot = spec.parameter(name).slot
+            assert slot is not None
+            lists[name] = _distinct(slot, scene, count)
+    shared: dict[str, Draw] = {}
+    texts: list[str] = []
+    for part in choose(way, scene.rng, required=spec.required, optional=0.2):
+        if isinstance(part, str):
+            texts.append(part)
+        elif part.name in lists:
+            opening = texts[-1][-1:] if texts else ""
+            words = _quoted([draw.text for draw in lists[part.name]], opening)
+            texts.append(join_words(words, zh=scene.zh))
+        else:
+            texts.append(_draw(spec, part, scene, shared).text)
+    whole = _joined(texts, scene)
+    body = whole.rstrip(ENDINGS)
+    added = PAIRED[scene.zh][scene.rng.randrange(len(PAIRED[scene.zh]))]
+    text = body + added + (whole[len(body) :] or ("。" if scene.zh else "."))
+    asked = [
+        Asked(spec, text, {**shared, **{name: draws[i] for name, draws in lists.items()}})
+        for i in range(count)
+    ]
+    return text, asked
+
+
+def _distinct(slot: Slot, scene: Scene, count: int) -> list[Draw]:
+    """Draws with different values, where the slot has so many."""
+    draws: list[Draw] = []
+    for _ in range(RETRIES + count):
+        draw = slot.draw(scene)
+        if all(draw.value != other.value for other in draws):
+            draws.append(draw)
+        if len(draws) == count:
+            return draws
+    return [*draws, *(slot.draw(scene) for _ in range(count - len(draws)))]
 
 
 def join_questions(asked: Sequence[Asked], scene: Scene, connectors: Sequence[str]) -> str:

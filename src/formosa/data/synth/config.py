@@ -35,6 +35,13 @@ class SynthConfig(BaseModel):
         description="Share of the rows (0 to 1) that are followed by a twin: the same conversation "
         "with short reasoning before each reply. Twins come on top of `rows`.",
     )
+    manuals: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of the rows (0 to 1) whose tools are documented at length: defaults, "
+        "options and examples in sentences instead of the schema.",
+    )
     max_tools: int = Field(
         default=6, ge=2, le=12, description="Most tools that are offered in one row."
     )

@@ -3,6 +3,7 @@
 single             one call, one tool offered
 multiple           one call, 2 to 6 tools offered
 parallel           2 to 5 calls of one tool
+paired             2 or 3 calls of one tool, asked for with two lists; only where a recipe wants it
 parallel_multiple  2 to 4 calls of different tools, sometimes one of them twice
 irrelevant         tools offered, none fits: a short honest reply
 missing            a required argument is missing: the assistant asks for it
@@ -19,7 +20,7 @@ from collections.abc import Callable, Sequence
 
 from formosa.chat.message import Message
 from formosa.data.synth import thinking
-from formosa.data.synth.asking import Asked, ask, ask_several, join_questions
+from formosa.data.synth.asking import Asked, ask, ask_paired, ask_several, join_questions
 from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.results import result
 from formosa.data.synth.slots import Attribute
@@ -61,6 +62,14 @@ def parallel(stage: Stage) -> Turns:
     )
     thought = thinking.of_calls(stage, asked)
     return stage.turns([stage.user(text), stage.calls(asked, thought)], [spec])
+
+
+def paired(stage: Stage) -> Turns:
+    spec = stage.target("pairs")
+    text, asked = ask_paired(spec, stage.scene, stage.ways(spec), stage.pick((2, 2, 2, 3)))
+    offered = [spec, *stage.others([spec], stage.pick((0, 0, 0, 1)))]
+    thought = thinking.of_calls(stage, asked)
+    return stage.turns([stage.user(text), stage.calls(asked, thought)], offered)
 
 
 def parallel_multiple(stage: Stage) -> Turns:
@@ -255,6 +264,7 @@ KINDS: dict[str, Callable[[Stage], Turns]] = {
     "single": single,
     "multiple": multiple,
     "parallel": parallel,
+    "paired": paired,
     "parallel_multiple": parallel_multiple,
     "irrelevant": irrelevant,
     "missing": missing,

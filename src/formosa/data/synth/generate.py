@@ -61,10 +61,12 @@ def make_row(
     attempt: int = 0,
     max_tools: int = 6,
     thinking: bool = False,
+    manuals: float = 0.0,
 ) -> Row:
     """One row; the arguments are all that it depends on.
 
-    With `thinking`, the same row with reasoning: its twin.
+    With `thinking`, the same row with reasoning: its twin. `manuals` is the share of rows whose
+    tools are documented at length.
     """
     split = "heldout" if held_out else "train"
     place = f"{split}-{kind}-{language}-{number}"
@@ -75,6 +77,10 @@ def make_row(
     stage = Stage.of(
         rng, language, held_out=held_out, turn=turn, max_tools=max_tools, thinking=thinking
     )
+    # Dice of their own: with or without it, the row says and calls the same.
+    dice = random.Random(f"formosa manuals {seed} {place} {attempt}")
+    if dice.random() < manuals:
+        stage.manuals = dice
     messages, tools = KINDS[kind](stage)
     name = f"synth-{seed}-{place}{TWIN if thinking else ''}"
     return Row(name, SOURCE, kind, language, messages, tools)
@@ -95,6 +101,7 @@ def generate(
     seen: set[str] | None = None,
     thinking: float = 0.0,
     max_tools: int = 6,
+    manuals: float = 0.0,
 ) -> Iterator[Row]:
     """`count` rows in shuffled order, no two with the same question; twins come on top.
 
@@ -107,6 +114,7 @@ def generate(
         seen: questions that must not come again; new ones are added.
         thinking: share of the rows, 0 to 1, that are followed by their twin with reasoning.
         max_tools: most tools that are offered in a row.
+        manuals: share of the rows, 0 to 1, whose tools are documented at length.
     """
     seen = seen if seen is not None else set()
     places = [
@@ -121,7 +129,14 @@ def generate(
     for kind, language, number in places:
         thinks = order.random() < thinking
         make = functools.partial(
-            make_row, seed, number, kind, language, held_out=held_out, max_tools=max_tools
+            make_row,
+            seed,
+            number,
+            kind,
+            language,
+            held_out=held_out,
+            max_tools=max_tools,
+            manuals=manuals,
         )
         for attempt in range(ATTEMPTS):
             row = make(attempt=attempt)

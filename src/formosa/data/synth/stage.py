@@ -14,8 +14,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from formosa.chat.message import Message, Tool
-from formosa.data.synth.asking import Asked
+from formosa.data.synth.asking import Asked, pairable
 from formosa.data.synth.catalogue import catalogue
+from formosa.data.synth.manuals import at_length
 from formosa.data.synth.slots import Made, Scene, Words
 from formosa.data.synth.specs import ToolSpec
 from formosa.data.synth.times import say_today
@@ -69,7 +70,8 @@ def askable(spec: ToolSpec, ways: Sequence[Wording]) -> list[tuple[str, Wording]
 def candidates(need: str, language: str, held_out: bool) -> tuple[ToolSpec, ...]:
     """The tools that can be asked for in a split, and have what a kind of conversation needs.
 
-    `need` is "any", or "specific" (no general tool), "reply", "follow", "missing", "beyond".
+    `need` is "any", or "specific" (no general tool), "reply", "follow", "missing", "pairs",
+    "beyond".
     """
     tests: dict[str, Callable[[ToolSpec], bool]] = {
         "any": lambda spec: True,
@@ -77,6 +79,9 @@ def candidates(need: str, language: str, held_out: bool) -> tuple[ToolSpec, ...]
         "reply": lambda spec: bool(spec.reply),
         "follow": lambda spec: bool(spec.reply and following(spec, language)),
         "missing": lambda spec: bool(askable(spec, spec.wordings(language, held_out=held_out))),
+        "pairs": lambda spec: any(
+            len(pairable(spec, way)) > 1 for way in spec.wordings(language, held_out=held_out)
+        ),
         "beyond": lambda spec: bool(spec.beyond),
     }
     fits = tests[need]
@@ -129,8 +134,10 @@ class Stage:
     closed: bool = False
     wordy: bool = False
     system: str = ""
+    manuals: random.Random | None = None  # tools are documented at length, with these dice
     made_calls: int = 0
     used: dict[str, set[str]] = field(default_factory=dict)  # tool → parameters of its calls
+    said: set[str] = field(default_factory=set)  # texts in the calls' arguments
 
     @classmethod
     def of(
@@ -233,7 +240,7 @@ class Stage:
         a tool has many faces then, and a row fewer tokens."""
         order = list(specs)
         self.rng.shuffle(order)
-        return tuple(
+        made = tuple(
             spec.tool(
                 self.docs,
                 self.style,
@@ -248,6 +255,13 @@ class Stage:
                 wordy=self.wordy,
             )
             for spec in order
+        )
+        if self.manuals is None:
+            return made
+        dice = self.manuals
+        return tuple(
+            at_length(tool, spec, dice, language=self.docs, style=self.style, said=self.said)
+            for tool, spec in zip(made, order, strict=True)
         )
 
     def _needed(self, spec: ToolSpec, name: str) -> bool:
@@ -269,6 +283,7 @@ class Stage:
         calls = []
         for item in asked:
             self.used.setdefault(item.spec.name, set()).update(item.draws)
+            self.said |= {str(value) for value in item.values().values()}
             calls.append(item.call(self.style, f"call_{self.made_calls}"))
             self.made_calls += 1
         return Message("assistant", reasoning=thought, tool_calls=tuple(calls))

@@ -15,7 +15,7 @@ def rates(steps: int = 10, **settings: object) -> list[float]:
     return [rate(config, step, steps) for step in range(steps + 1)]
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant", "stable"])
 def test_the_rate_rises_in_a_line_to_its_peak(schedule: str) -> None:
     """No step is wasted on a rate of 0."""
     assert rates(schedule=schedule)[:3] == [0.5, 1.0, 1.0]
@@ -26,6 +26,18 @@ def test_the_ends_of_the_schedules() -> None:
     assert rates(schedule="cosine")[-1] == pytest.approx(0)
     assert rates(schedule="linear", final_rate=0.1)[-1] == pytest.approx(0.1)
     assert rates(schedule="constant")[2:] == [1.0] * 9
+
+
+def test_a_stable_rate_stays_and_then_falls_in_a_line() -> None:
+    """A night's training that is ended early, or continued, differs only in its last steps."""
+    whole = rates(steps=102, schedule="stable", decay_share=0.1)
+    assert whole[2:91] == [1.0] * 89
+    assert whole[-1] == pytest.approx(0)
+    falls = [a - b for a, b in zip(whole[91:], whole[92:], strict=False)]
+    assert falls == pytest.approx([falls[0]] * len(falls))
+    longer = rates(steps=400, schedule="stable", decay_share=0.1)
+    assert longer[:90] == whole[:90]
+    assert rates(schedule="stable", final_rate=0.1)[-1] == pytest.approx(0.1)
 
 
 def test_the_middles_of_the_schedules() -> None:

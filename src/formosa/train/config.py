@@ -75,8 +75,13 @@ class TrainConfig(BaseModel):
     )
 
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate; full tuning wants 10× less")
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="How the rate goes from its peak to its end"
+    schedule: Literal["cosine", "linear", "constant", "stable"] = Field(
+        "cosine",
+        description="How the rate goes from its peak to its end; stable: it stays, and falls in a "
+        "line over the last `decay_share` of the steps, so that a long training may end earlier",
+    )
+    decay_share: float = Field(
+        0.2, gt=0, le=1, description="Share of the steps in which `stable` falls"
     )
     final_rate: float = Field(0.0, ge=0, le=1, description="Share of the peak at the last step")
     warmup_steps: int = Field(5, ge=0, description="Steps of linear rise to the peak")

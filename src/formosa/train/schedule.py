@@ -1,4 +1,4 @@
-"""How many steps there are, and their rates: a linear rise, then cosine, linear or constant.
+"""How many steps there are, and their rates: a rise, then cosine, linear, constant or stable.
 
 Pure arithmetic: the plan of a training and its curves use it too.
 """
@@ -32,6 +32,9 @@ def rate(config: TrainConfig, step: int, steps: int) -> float:
         return (step + 1) / config.warmup_steps
     if config.schedule == "constant":
         return 1.0
+    if config.schedule == "stable":
+        left = min(1.0, (steps - step) / max(1, math.ceil(config.decay_share * steps)))
+        return config.final_rate + (1 - config.final_rate) * max(0.0, left)
     done = min(1.0, (step - config.warmup_steps) / max(1, steps - config.warmup_steps))
     left = 1 - done if config.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
     return config.final_rate + (1 - config.final_rate) * left

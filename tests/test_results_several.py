@@ -6,11 +6,11 @@ import random
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formosa.results.metrics import difference, permutation_test
-from formosa.results.several import holm, mean_difference
+from formosa.results.metrics import Score, difference, permutation_test, wilson
+from formosa.results.several import holm, mean_difference, mean_score
 
 SHARES = st.lists(st.floats(0, 1), max_size=12)
 
@@ -91,7 +91,10 @@ def test_the_mean_s_interval_is_narrower_than_that_of_its_tasks() -> None:
     assert four.high - four.low == pytest.approx((alone.high - alone.low) / 2)
 
 
-@given(st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=8), min_size=1))
+@settings(deadline=None)  # an exact test, and other work on the machine may slow it
+@given(
+    st.lists(st.lists(st.sampled_from([-1, 0, 1]), min_size=1, max_size=8), min_size=1, max_size=4)
+)
 def test_the_mean_s_interval_holds_its_value(tasks: list[list[int]]) -> None:
     made = mean_difference([[Fraction(one) for one in task] for task in tasks])
     assert -1 <= made.low <= made.value <= made.high <= 1
@@ -104,3 +107,21 @@ def test_tasks_without_a_common_unit_do_not_fill_the_memory() -> None:
     sizes = (397, 199, 193, 181)
     tasks = [[Fraction(chance.choice((-1, 0, 1))) for _ in range(size)] for size in sizes]
     assert 0 < mean_difference(tasks).p <= 1
+
+
+def test_the_mean_of_equal_scores_has_an_interval_as_of_all_their_questions() -> None:
+    low, high = wilson(0.6, 200)
+    value, mean_low, mean_high = mean_score([Score(0.6, low, high, 200, 1)] * 4)
+    all_low, all_high = wilson(0.6, 800)
+    assert value == pytest.approx(0.6)
+    assert (mean_low, mean_high) == pytest.approx((all_low, all_high), abs=0.002)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 9)), min_size=1, max_size=5))
+def test_the_interval_of_a_mean_holds_it(tasks: list[tuple[int, int]]) -> None:
+    scores = []
+    for right, more in tasks:
+        value = right / (right + more)
+        scores.append(Score(value, *wilson(value, right + more), right + more, 1))
+    value, low, high = mean_score(scores)
+    assert 0 <= low <= value <= high <= 1

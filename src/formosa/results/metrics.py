@@ -169,6 +169,11 @@ def question_shares(log: EvalLog, scorer: str) -> dict[str, Fraction]:
     return {id: share.exact for id, share in _question_shares(log, scorer).items()}
 
 
+def question_shares_of(counts: Iterable[tuple[str, int, int]]) -> dict[str, Fraction]:
+    """The same from (question, correct answers, answers)."""
+    return {id: _fraction(correct, of) for id, correct, of in counts}
+
+
 def question_differences(
     a: Mapping[str, Fraction], b: Mapping[str, Fraction]
 ) -> dict[str, Fraction]:
@@ -193,7 +198,7 @@ def sign_test(better: int, worse: int) -> float:
 
 
 EXACT = 1000  # differing questions, up to which the permutation test is worked out in full
-_WORK = 2 * 10**10  # bits moved for it; weights without a small common unit would need far more
+_WORK = 4 * 10**9  # bits moved for it; weights without a small common unit would need far more
 
 
 def permutation_test(differences: Sequence[Fraction]) -> float:

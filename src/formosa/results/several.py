@@ -18,7 +18,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from formosa.results.metrics import Difference, difference, permutation_test
+from formosa.results.metrics import Difference, Score, difference, permutation_test
 
 
 def holm(ps: Sequence[float], family: int = 0) -> list[float]:
@@ -63,3 +63,16 @@ def mean_difference(tasks: Sequence[Sequence[Fraction]]) -> Difference:
         sum(part.worse for part in parts),
         permutation_test(weighted),
     )
+
+
+def mean_score(scores: Sequence[Score]) -> tuple[float, float, float]:
+    """The plain mean of the scores of several tasks with its 95 % interval.
+
+    The distances from each score to the ends of its interval are squared and added, as variances
+    are (Newcombe's square-and-add), so that the interval stays inside 0 to 1.
+    """
+    k = len(scores)
+    value = math.fsum(made.value for made in scores) / k
+    low = value - math.sqrt(math.fsum((made.value - made.low) ** 2 for made in scores)) / k
+    high = value + math.sqrt(math.fsum((made.high - made.value) ** 2 for made in scores)) / k
+    return value, max(0.0, low), min(1.0, high)

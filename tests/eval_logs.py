@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from formosa.chat.message import Message
+from formosa.engines.protocol import ChatReply, ModelInfo, Sampling, Usage
+from formosa.evals.plan import make_plan
+from formosa.evals.record import failed_scores, purity_record, reply_record, scores
+from formosa.evals.registry import load_task
 from formosa.files import json_line
+from formosa.results.log_writer import LogWriter
+from formosa.results.metrics import summary
 
 Record = dict[str, Any]
 
@@ -97,3 +104,52 @@ def write_log(path: Path, *records: Record) -> Path:
 def append(path: Path, records: Iterable[Record]) -> None:
     with path.open("ab") as file:
         file.writelines(map(json_line, records))
+
+
+def mini_log(path: Path, *, limit: int = 6, repeats: int = 2, finished: bool = True) -> Path:
+    """A log of our own small task, as the runner would write it, with all kinds of outcomes: the
+    first reply is right, then one is wrong, one says nothing, one is cut, one failed; and so on."""
+    task = load_task("mini-zh-tw")
+    plan = make_plan(task, limit=limit, repeats=repeats, sampling=Sampling(max_tokens=64))
+    start = plan.start(ModelInfo("小模型", path="runs/mini/model.gguf", sha256="a" * 64))
+    start["started"] = "2026-11-22T05:54:03Z"
+    with LogWriter(path, start) as writer:
+        for number, planned in enumerate(plan.requests()):
+            gold = str(planned.asked.gold)
+            other = "ABCD"["ABCD".index(gold) - 1]
+            kind = number % 5
+            text = (
+                f"題目問的是這個，所以答案是 \\box{{{gold}}}",
+                f"我想應該是這樣：\n\\box{{{other}}}",
+                "我不知道。",
+                "先看選項",
+                "",
+            )[kind]
+            reply = ChatReply(
+                Message("assistant", text, reasoning="先想一想" if kind == 1 else ""),
+                "length" if kind == 3 else "stop",
+                Usage(300, 20 + number),
+                f"<think>先想一想</think>{text}" if kind == 1 else text,
+            )
+            failed = kind == 4
+            problem = "no answer in 60 s"
+            writer.append(
+                {
+                    "type": "sample",
+                    "id": planned.sample.id,
+                    "repeat": planned.repeat,
+                    "subject": planned.sample.subject,
+                    "request_sha256": planned.sha256,
+                    "reply": None if failed else reply_record(task, reply),
+                    "error": problem if failed else None,
+                    "scores": failed_scores(task, problem)
+                    if failed
+                    else scores(task, planned.sample, planned.repeat, plan.seed, reply),
+                    "purity": None if failed else purity_record(reply),
+                    "gold": planned.asked.gold,
+                    "seconds": 1.5,
+                }
+            )
+        if finished:
+            writer.finish(summary)
+    return path

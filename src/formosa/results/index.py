@@ -327,10 +327,17 @@ class LogIndex:
         """How many samples never got an answer."""
         return sum(self._failed())
 
-    def outcomes(self, scorer: str) -> Outcomes:
-        """The five counts."""
+    def outcomes(self, scorer: str, *, without: Collection[str] = ()) -> Outcomes:
+        """The five counts; `without` as in `score`."""
         counts = Counter(self.outcome[scorer])
+        if left_out := self._numbers(without):
+            pairs = zip(self.question, self.outcome[scorer], strict=True)
+            counts.subtract(place for question, place in pairs if question in left_out)
         return Outcomes(*(counts[place] for place in range(len(OUTCOMES))))
+
+    def _numbers(self, ids: Collection[str]) -> set[int]:
+        """The places of those questions that are in the log."""
+        return {self._questions[id] for id in ids if id in self._questions}
 
     def score(self, scorer: str, *, without: Collection[str] = ()) -> Score | None:
         """The share of correct answers; None where there are no answers (yet).
@@ -339,7 +346,7 @@ class LogIndex:
             scorer: its name.
             without: ids of questions that are left out.
         """
-        left_out = {self._questions[id] for id in without if id in self._questions}
+        left_out = self._numbers(without)
         of, right = Counter(self.question), self._right(scorer, self.question)
         kept = (question for question in of if question not in left_out)
         return score_of(Counter((right[question], of[question]) for question in kept))
@@ -397,7 +404,11 @@ def _tail(scorers: Sequence[str]) -> re.Pattern[bytes]:
     """The end of a sample, from its `error`: one group a scorer, and three for the purity."""
     parts = (
         rb'%s:\{"outcome":"(\w++)","answer":(?:null|%s),"why":%s\}'
-        % (re.escape(json.dumps(name, ensure_ascii=False).encode()), _TEXT, _TEXT)
+        % (
+            re.escape(json.dumps(name, ensure_ascii=False).encode("utf-8", "surrogatepass")),
+            _TEXT,
+            _TEXT,
+        )
         for name in scorers
     )
     return re.compile(

@@ -1,0 +1,92 @@
+"""Which answers of a log hold a text: in the reply, its reasoning, or its tool calls.
+
+The file is searched as bytes, block by block, for the text as JSON spells it; only lines in which
+it occurs are parsed, to see that it stands in a reply and not in a reason or a key. Letters A to Z
+are found in either case.
+
+Knows logs. Knows nothing of questions.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any
+
+from formosa.errors import LogError
+from formosa.results.index import LogIndex
+from formosa.results.log import Record
+
+BLOCK = 1 << 22  # bytes that are searched at a time
+_LOWER = {ord("A") + i: ord("a") + i for i in range(26)}
+
+
+def lowered(text: str) -> str:
+    """A to Z as a to z, and nothing else changed."""
+    return text.translate(_LOWER)
+
+
+def holding(index: LogIndex, text: str) -> set[int]:
+    """The rows whose reply holds `text`.
+
+    Raises:
+        LogError: the file can't be read any more.
+    """
+    wanted = lowered(text)
+    needles = {
+        json.dumps(wanted, ensure_ascii=ascii)[1:-1].encode("utf-8", "surrogatepass").lower()
+        for ascii in (False, True)  # a line with half a surrogate pair is written in ASCII
+    }
+    order = sorted(range(len(index)), key=index.offset.__getitem__)
+    offsets = [index.offset[row] for row in order]
+    found: set[int] = set()
+    for needle in needles:
+        for place, line in _lines(index, needle):
+            at = bisect_right(offsets, place) - 1
+            if at >= 0 and offsets[at] == place and _holds(line, wanted):
+                found.add(order[at])
+    return found
+
+
+def _lines(index: LogIndex, needle: bytes) -> Iterator[tuple[int, bytes]]:
+    """(place, line) of every line in whose bytes the needle occurs."""
+    try:
+        with index.path.open("rb") as file:
+            begin, end = 0, index.version[1]
+            while begin < end:
+                block = file.read(min(BLOCK, end - begin)) + file.readline()
+                if not block:
+                    return
+                low = block.lower()
+                at = low.find(needle)
+                while at >= 0:
+                    first = block.rfind(b"\n", 0, at) + 1
+                    last = block.find(b"\n", at)
+                    last = len(block) if last < 0 else last
+                    yield begin + first, block[first:last]
+                    at = low.find(needle, last)
+                begin += len(block)
+    except OSError as error:
+        raise LogError(f"Cannot read {index.path}: {error.strerror or error}.") from error
+
+
+def _holds(line: bytes, wanted: str) -> bool:
+    try:
+        record: Record = json.loads(line)
+        return any(wanted in lowered(text) for text in reply_texts(record))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return False  # damaged: said when the answer is opened
+
+
+def reply_texts(record: Record) -> Iterator[str]:
+    """Everything the model wrote in an answer: texts that may repeat each other."""
+    reply: Any = record.get("reply") or {}
+    message = reply.get("message") or {}
+    for text in (reply.get("text"), message.get("content"), message.get("reasoning_content")):
+        if isinstance(text, str):
+            yield text
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") or {}
+        yield str(function.get("name") or "")
+        yield str(function.get("arguments") or "")

@@ -22,8 +22,8 @@ from typing import Any
 from formosa.card.checks.agreement import Shown, own_figures
 from formosa.card.checks.finding import Finding, found
 from formosa.card.checks.numbers import half_unit
-from formosa.card.checks.protocol import Protocol, protocol_of
-from formosa.card.checks.subject import Subject
+from formosa.card.checks.protocol import Protocol, counts_runs, protocol_of
+from formosa.card.checks.subject import Subject, same_name
 from formosa.cli.eval_who import Who
 from formosa.cli.output import Output
 from formosa.engines.protocol import ChatModel, Sampling
@@ -67,7 +67,9 @@ def rerun(
 
         return rerun_logs(out, card, who, folder=folder, limit=limit, data=data)
     claimed = [
-        (shown, _shortened(protocol_of(card, shown), max_tokens)) for shown in own_figures(card)
+        (shown, _shortened(protocol_of(card, shown), max_tokens))
+        for shown in own_figures(card)
+        if not counts_runs(shown.head)
     ]
     findings = [_impossible(shown) for shown, protocol in claimed if protocol is None]
     tasks: dict[Protocol, Task[Any]] = {}
@@ -78,6 +80,7 @@ def rerun(
         except FormosaError as error:
             reasons[asked] = f"{error.message} {error.hint}".strip()
     logs = asyncio.run(_ask(out, who, tasks, reasons, folder, limit, seed)) if tasks else {}
+    findings += _another_model(card, logs)
     for shown, protocol in claimed:
         if protocol is None:
             continue
@@ -153,6 +156,19 @@ async def _run(
         seed=seed,
         sampling=sampling,
     )
+
+
+def _another_model(card: Subject, logs: Mapping[Protocol, EvalLog]) -> list[Finding]:
+    """Says whose figures these are, where the name is not the card's."""
+    names = {str(log.start["model"].get("name")) for log in logs.values()}
+    others = sorted(name for name in names if not same_name(name, card.own_name))
+    if not others or not card.own_name:
+        return []
+    message = (
+        f"Asked was {', '.join(others)}; the card is about {card.own_name}. If they are not the "
+        "same model, nothing below is about the card."
+    )
+    return [found("rerun-model", 0, "rerun", message)]
 
 
 def _impossible(shown: Shown) -> Finding:

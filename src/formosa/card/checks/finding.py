@@ -115,6 +115,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "log-supports": ("note", "a log that says the same"),
     "rerun-reproduced": ("note", "asked again, and the claimed value is inside the interval"),
     "rerun-differs": ("warning", "asked again, and the claimed value is outside the interval"),
+    "rerun-model": ("note", "asked again was a model of another name than the card's"),
     "rerun-impossible": ("note", "what can't be asked again here, and why"),
     # what nothing supports
     "number-without-claim": ("claimed", "a figure in a table that no log supports"),

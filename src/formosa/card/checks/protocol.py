@@ -75,6 +75,11 @@ def protocol_of(card: Subject, shown: Shown) -> Protocol | None:
     return Protocol(task, repeats, max_tokens=4096, remark=remark)
 
 
+def counts_runs(head: str) -> bool:
+    """Whether a column says how often something was asked, and so is no score."""
+    return _RUNS.search(head) is not None
+
+
 def _mode(row: tuple[str, ...]) -> str:
     return next((cell.strip().lower() for cell in row
                  if cell.strip().lower() in ("box", "pattern")), "")  # fmt: skip
@@ -83,7 +88,7 @@ def _mode(row: tuple[str, ...]) -> str:
 def _repeats(shown: Shown) -> int:
     for head, cell in zip(shown.heads, shown.row, strict=False):
         number = figure(cell)
-        if _RUNS.search(head) and number and 1 <= number.value <= MOST_REPEATS:
+        if counts_runs(head) and number and 1 <= number.value <= MOST_REPEATS:
             return int(number.value)
     return 1
 

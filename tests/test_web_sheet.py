@@ -156,6 +156,13 @@ def test_a_served_sheet_leads_to_the_card_and_holds_results_against_logs(tmp_pat
     assert get(app, "/sheet").status_code == 400
 
 
+def test_a_sheet_that_is_sent_does_not_say_where_its_home_is(
+    card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path) not in export([Path("README.md")])
+
+
 def test_a_sheet_is_of_one_model(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="of one model"):
         export([tmp_path, tmp_path])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,7 +99,8 @@ def read_cached(path: Path) -> Sheet:
 @lru_cache(maxsize=16)
 def _read(path: str, version: tuple[Any, ...]) -> Sheet:
     # Absolute: nothing that lies here is to be taken for a name of the hub or of a built-in model.
-    return read_sheet(str(Path(path).absolute()))
+    sheet = read_sheet(str(Path(path).absolute()))
+    return replace(sheet, place=path)  # as the person named it: a file is sent to others
 
 
 def _version(path: Path) -> tuple[Any, ...]:

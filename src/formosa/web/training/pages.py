@@ -82,7 +82,10 @@ def export(runs: Sequence[Path], lang: Lang = "en") -> str:
         DataError: a run has no log of a training.
     """
     found = [read_run(place) for place in runs]
-    return training_page(Site(lang), found, rows=rows_of(found[0], {}) if found else None).html
+    if not found:
+        raise UserError("No run is named.", "name a run's folder, such as runs/mini")
+    chosen = _with_rows(found)
+    return training_page(Site(lang), found, rows=rows_of(found[chosen - 1], {}, chosen)).html
 
 
 def training_page(
@@ -108,7 +111,7 @@ def training_page(
         site,
         title=words("Training of {name}", name=title),
         words=TRAINING,
-        scripts=("training/page.js",),
+        scripts=("training/page.js", "picture.js"),
         styles=("training/page.css",),
         **live_values(site, runs, words, asked),
         settings=[(run.story.name, list(_settings(run, words))) for run in runs],
@@ -141,9 +144,16 @@ def _page(request: Request) -> Response:
     if not asked:
         return answer(request, _list(request, site))
     runs = _runs(request, asked)
-    chosen = _number(request.query_params.get("of"), len(runs)) - 1
-    rows = rows_of(runs[chosen], request.query_params, chosen + 1)
+    of = request.query_params.get("of")
+    chosen = _number(of, len(runs)) if of else _with_rows(runs)
+    rows = rows_of(runs[chosen - 1], request.query_params, chosen)
     return answer(request, training_page(site, runs, rows=rows, asked=asked))
+
+
+def _with_rows(runs: Sequence[Run]) -> int:
+    """The number of the first run whose rows are here; 1 where none has any."""
+    here = (n for n, run in enumerate(runs, 1) if any(_row_files(run)))
+    return next(here, 1)
 
 
 def _live(request: Request) -> Response:
@@ -216,8 +226,7 @@ def rows_of(run: Run, query: Mapping[str, str], of: int = 1) -> dict[str, Any] |
         query: `file`, `source`, `kind` and `page`.
         of: the run's number on the page, from 1.
     """
-    here = {name: run.folder / "data" / f"{name}.jsonl" for name in FILES}
-    here = {name: path for name, path in here.items() if path.is_file()}
+    here = _row_files(run)
     if not here:
         return None
     name = query.get("file", "")
@@ -248,6 +257,12 @@ def rows_of(run: Run, query: Mapping[str, str], of: int = 1) -> dict[str, Any] |
         "known": known or learn_all,
         "of": of,
     }
+
+
+def _row_files(run: Run) -> dict[str, Path]:
+    """By their names in `FILES`."""
+    paths = {name: run.folder / "data" / f"{name}.jsonl" for name in FILES}
+    return {name: path for name, path in paths.items() if path.is_file()}
 
 
 def _number(text: str | None, most: int) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from formosa.web.picture_words import PICTURE_WORDS
+
 TRAINING = {
+    **PICTURE_WORDS,
     # the charts of train/curves.py
     "Loss": "損失",
     "nats": "nat",
@@ -151,7 +154,7 @@ TRAINING = {
     "Asked with greedy decoding while it trained.": "訓練期間以貪婪解碼詢問。",
     "Step {step}: {right} of {of} right": "第 {step} 步：{of} 題對 {right} 題",
     "Asked": "問題",
-    "Wanted": "應答",
+    "Wanted": "正解",
     "Said": "回答",
     "right": "正確",
     "wrong": "錯誤",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from formosa.card.markdown import Document
 from formosa.results.log import read_log
 from formosa.results.metrics import summary
 
@@ -239,3 +241,20 @@ def make_run(folder: Path) -> Path:
         },
     )
     return run
+
+
+_BOTH = re.compile(r"(.*[^\x00-\x7f][^ ]*) ([ -~]*[A-Za-z][ -~]*)")
+
+
+def rows(document: Document, name: str) -> list[dict[str, str]]:
+    """A table's rows by the Chinese heads, and with the Chinese of labels that say both."""
+    tables = {table.name: table for table in document.tables}
+    table = tables[name]
+    shared = f"{name}-en" not in tables and not name.endswith("-en")
+
+    def chinese(text: str) -> str:
+        match = _BOTH.fullmatch(text) if shared else None
+        return match[1] if match else text
+
+    heads = [chinese(head) for head in table.heads]
+    return [dict(zip(heads, map(chinese, row), strict=True)) for row in table.rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -17,9 +18,16 @@ from hypothesis import strategies as st
 from card_run import make_run
 from formosa.card import verify as module
 from formosa.card.checks.finding import CODES
-from formosa.card.claims import Claim, Claims, read_claims, write_claims
-from formosa.card.markdown import read_document
-from formosa.card.values import read_card
+from formosa.card.claims import (
+    CLAIMS_FILE,
+    Ask,
+    Cell,
+    ClaimedTable,
+    Claims,
+    claims_mark,
+    claims_text,
+    parse_claims,
+)
 from formosa.card.verify import Finding, verify_card
 from formosa.card.write import write_card
 from formosa.errors import CardError
@@ -78,10 +86,31 @@ def test_a_changed_outcome_count(run: Path) -> None:
 def test_a_number_changed_in_the_table_and_in_its_claim(run: Path) -> None:
     """Only the log can tell."""
     edit(run, "ast | trained | 75.0 [40.9, 92.9]", "ast | trained | 95.0 [70.0, 99.9]")
-    edit(run, '"text": "75.0 [40.9, 92.9]"', '"text": "95.0 [70.0, 99.9]"')
+    edit(run, '"text": "75.0 [40.9, 92.9]"', '"text": "95.0 [70.0, 99.9]"', CLAIMS_FILE)
+    changed, differs = verify(run)
+    assert (changed.code, changed.where) == ("sha256-differs", CLAIMS_FILE)
+    assert differs.code == "number-differs"
+    assert "75.0 [40.9, 92.9]" in differs.message
+
+
+def test_a_number_changed_in_one_language_only(run: Path) -> None:
+    edit(run, "| trained | box | 33.3", "| trained | box | 38.3")
     (finding,) = verify(run)
-    assert finding.code == "number-differs"
-    assert "75.0 [40.9, 92.9]" in finding.message
+    assert (finding.code, finding.where) == (
+        "text-differs",
+        "choice-en: trained · box: mini-zh-tw (%)",
+    )
+
+
+def test_the_claims_of_another_run_are_found(run: Path, tmp_path: Path) -> None:
+    """The card names its claims by their sha256, so the two can't be put together at will."""
+    other = make_run(tmp_path / "other")
+    edit(other, '"steps": 140', '"steps": 141', "train/summary.json")
+    write_card(other)
+    shutil.copy(other / CLAIMS_FILE, run / CLAIMS_FILE)
+    assert {"sha256-differs", "text-differs"} <= codes(verify(run))
+    places = [f.where for f in verify(run) if f.code == "sha256-differs"]
+    assert places == [CLAIMS_FILE, "train/summary.json"]
 
 
 def test_a_changed_value_of_the_model_index(run: Path) -> None:
@@ -182,10 +211,18 @@ def test_a_log_replaced_by_a_link_out_of_the_folder(run: Path, tmp_path: Path) -
 )
 def test_a_claim_cannot_lead_out_of_the_folder(run: Path, name: str) -> None:
     (run / "loop").symlink_to("loop")
-    claim = Claim("t", ("a",), "b", "1", (name,), "value", "", "/x")
-    text = f"| k | b |\n|---|---|\n| a | 1 |\n\n{write_claims(Claims({name: '0'}, (claim,)))}"
+    claims = one_table(name, {name: "0"})
+    (run / CLAIMS_FILE).write_text(claims)
+    text = f"| k | b |\n|---|---|\n| a | 1 |\n\n{claims_mark(claims)}"
     (run / "other.md").write_text(text)
     assert "file-missing" in codes(verify_card(run / "other.md"))
+
+
+def one_table(file: str, files: dict[str, str], *, rows: int = 1, text: str = "1") -> str:
+    """A claims file of one table, all figures of which are the number of rows for training."""
+    ask = Ask("value", (file,), "", "/rows/train")
+    cells = [[Cell((f"r{i}",)), Cell((text,), ask)] for i in range(rows)]
+    return claims_text(files, (), [ClaimedTable("t", ("zh",), 1, [("a",), ("b",)], cells)])
 
 
 def test_an_added_number_is_claimed_and_no_error(run: Path) -> None:
@@ -225,7 +262,18 @@ def test_a_row_taken_out(run: Path) -> None:
     (run / "README.md").write_text("".join(kept))
     found = verify(run)
     assert codes(found) == {"place-missing"}
-    assert len(found) == 22  # eleven figures, in each language
+    assert len(found) == 11
+
+
+def test_a_row_taken_out_of_both_languages(run: Path) -> None:
+    lines = (run / "README.md").read_text().splitlines(keepends=True)
+    kept = [
+        line for line in lines if not line.startswith(("| 訓練後 | box |", "| trained | box |"))
+    ]
+    (run / "README.md").write_text("".join(kept))
+    found = verify(run)
+    assert codes(found) == {"place-missing"}
+    assert {finding.where.split(":")[0] for finding in found} == {"choice", "choice-en"}
 
 
 def test_swapped_labels_are_found(run: Path) -> None:
@@ -240,16 +288,20 @@ def test_swapped_labels_are_found(run: Path) -> None:
 
 def test_tables_may_move_and_prose_may_change(run: Path) -> None:
     text = (run / "README.md").read_text()
-    text = text.replace("## 評測 Evaluation", "Our own words.\n\n## Results 2026")
-    i, j = text.index("<!-- formosa:table logs"), text.index("## 使用")
+    text = text.replace("## 評測", "Our own words.\n\n## Results 2026")
+    i, j = text.index("<!-- formosa:table logs"), text.index("### 訓練資料")
     text = text[:i] + text[j:].replace("## 引用", text[i:j] + "## 引用", 1)
     (run / "README.md").write_text(text)
     assert verify(run) == []
 
 
-def test_claims_taken_out_are_missed(run: Path) -> None:
-    text = (run / "README.md").read_text()
-    (run / "README.md").write_text(text[: text.index("<!-- formosa:claims")])
+@pytest.mark.parametrize("taken", ["line", "file", "both"])
+def test_claims_taken_out_are_missed(run: Path, taken: str) -> None:
+    if taken != "file":
+        text = (run / "README.md").read_text()
+        (run / "README.md").write_text(text[: text.index("<!-- formosa:claims")])
+    if taken != "line":
+        (run / CLAIMS_FILE).unlink()
     found = verify(run)
     assert codes(found) == {"claims-missing"}
     assert codes(found, "claimed") == {"number-without-claim", "model-index-without-claim"}
@@ -269,19 +321,49 @@ def test_marks_and_claims_taken_out_make_a_foreign_card(run: Path) -> None:
     [
         ('{"schema": 1,', '{"schema": 1'),
         ('{"schema": 1,', '{"schema": 2,'),
+        ('{"schema": 1,', '{"schema": 1, "schema": [],'),
         ('"files": {', '"files": ["'),
-        ('{"table": "scores", ', '{"table": 5, '),
-        ('{"table": "scores", ', '{"table": "scores", "unknown": "x", '),
-        ('{"table": "scores", ', '{"table": "\\ud800", '),
+        ('"scores": {', '"scores": 5, "x": {'),
+        ('"scores": {', '"\\ud800": {'),
+        ('"keys": 3', '"keys": 0'),
+        ('"keys": 3', '"keys": "3"'),
+        ('"languages": ["both"]', '"languages": ["xx"]'),
+        ('"languages": ["both"]', '"languages": []'),
+        ('"languages": ["zh", "en"]', '"languages": ["zh"]'),
+        ('"metric": "score"', '"unknown": "x", "metric": "score"'),
+        ('"metric": "score", ', ""),
+        ('"metric": "score"', '"metric": 5'),
         ('"files": ["logs/', '"files": ["other/'),
-        ("<!-- formosa:claims\n", "<!-- formosa:claims -->\n<!-- formosa:claims\n"),
-        ("<!-- formosa:claims\n{", "<!-- formosa:claims\n" + "[" * 100_000 + "{"),
-        ("<!-- formosa:claims\n{", "<!-- formosa:claims\n[{"),
+        ('"tables": {', '"tables": {"t": ' + "[" * 100_000 + '"'),
+        ('{"schema": 1,', "[{"),
     ],
 )
 def test_damaged_claims_are_a_finding(run: Path, damage: tuple[str, str]) -> None:
+    edit(run, *damage, name=CLAIMS_FILE)
+    assert codes(verify(run)) == {"claims-unreadable"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        (f"claims {CLAIMS_FILE}", "claims other.json"),
+        ("sha256:", "sha1:"),
+        (f"<!-- formosa:claims {CLAIMS_FILE}", "<!-- formosa:claims -->\n<!-- formosa:claims"),
+    ],
+)
+def test_a_damaged_line_of_the_claims_is_a_finding(run: Path, damage: tuple[str, str]) -> None:
     edit(run, *damage)
-    assert "claims-unreadable" in codes(verify(run))
+    assert codes(verify(run)) == {"claims-unreadable"}
+
+
+def test_a_claims_file_that_is_no_file_of_text(run: Path) -> None:
+    """A pipe would be waited for, for ever."""
+    path = run / CLAIMS_FILE
+    path.write_bytes(b"\xff")
+    assert codes(verify(run)) == {"claims-unreadable"}
+    path.unlink()
+    os.mkfifo(path)
+    assert codes(verify(run)) == {"claims-missing"}
 
 
 @pytest.mark.parametrize(
@@ -295,15 +377,16 @@ def test_damaged_claims_are_a_finding(run: Path, damage: tuple[str, str]) -> Non
     ],
 )
 def test_a_claim_that_cannot_be_computed_is_a_finding(run: Path, change: dict[str, Any]) -> None:
-    card = run / "README.md"
-    text = card.read_text()
-    old = '"metric": "score", "scorer": "ast"'
-    i = text.index(old)
-    start = text.rindex("\n", 0, i) + 1
-    line = text[start : text.index("\n", i)].rstrip(",")
-    claim = {**json.loads(line), **change}
-    card.write_text(text.replace(line, json.dumps(claim, ensure_ascii=False)))
-    assert codes(verify(run)) == {"not-computable"}
+    path = run / CLAIMS_FILE
+    value = json.loads(path.read_text())
+    (cell,) = [
+        cell
+        for cell in value["tables"]["scores"]["rows"][0]
+        if isinstance(cell, dict) and cell["metric"] == "score"
+    ]
+    cell |= change
+    path.write_text(json.dumps(value))
+    assert codes(verify(run)) == {"sha256-differs", "not-computable"}
 
 
 def test_another_rounding_is_another_number(run: Path) -> None:
@@ -315,20 +398,26 @@ def test_another_rounding_is_another_number(run: Path) -> None:
 
 
 def digits(text: str) -> list[int]:
-    """Where digits stand in the tables of the evaluation, heads and links included."""
+    """Where digits stand in tables, of every part and in both languages, heads and links included;
+    and in the line that names the claims."""
     found = []
-    for name in ("scores", "differences", "tasks", "logs"):
-        start = text.index(f"<!-- formosa:table {name} -->")
-        end = text.index("\n\n", text.index("| --- |", start))
-        found += [i for i in range(start, end) if text[i].isdigit()]
+    for mark in re.finditer(r"<!-- formosa:(table [\w-]+ -->|claims card)", text):
+        end = len(text)
+        if mark[1].startswith("table"):
+            end = text.index("\n\n", text.index("| --- |", mark.start()))
+        found += [i for i in range(mark.end(), end) if text[i].isdigit()]
     return found
+
+
+def test_the_digits_of_all_tables_are_drawn_from(run: Path) -> None:
+    text = (run / "README.md").read_text()
+    assert len(re.findall("<!-- formosa:table", text)) > 15
+    assert len(digits(text)) > 1_500
 
 
 @settings(deadline=None)  # the machine may be busy
 @given(st.data())
-def test_any_changed_digit_of_an_evaluation_table_is_found(
-    written: Path, data: st.DataObject
-) -> None:
+def test_any_changed_digit_of_a_table_is_found(written: Path, data: st.DataObject) -> None:
     """Asked for: every number on a card leads to a log."""
     text = (written / "README.md").read_text()
     place = data.draw(st.sampled_from(digits(text)))
@@ -343,14 +432,16 @@ def test_any_changed_digit_of_an_evaluation_table_is_found(
 def test_any_changed_byte_of_a_file_is_found(written: Path, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(shutil.copytree(written, Path(folder) / "mini"))
-        claims = read_claims(read_document((run / "README.md").read_text()).comments)
-        assert claims is not None
-        path = run / data.draw(st.sampled_from(sorted(claims.files)))
+        path = run / data.draw(st.sampled_from([CLAIMS_FILE, *sorted(claims_in(run).files)]))
         content = bytearray(path.read_bytes())
         place = data.draw(st.integers(0, len(content) - 1))
         content[place] = (content[place] + data.draw(st.integers(1, 255))) % 256
         path.write_bytes(content)
-        assert "sha256-differs" in codes(verify(run))
+        assert {"sha256-differs", "claims-unreadable"} & codes(verify(run))
+
+
+def claims_in(run: Path) -> Claims:
+    return parse_claims((run / CLAIMS_FILE).read_text())
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -462,18 +553,12 @@ def test_a_huge_foreign_card_takes_linear_time(tmp_path: Path) -> None:
 
 def test_many_claims_on_many_rows_take_linear_time(run: Path) -> None:
     count = 8_000
-    claims = [
-        Claim("t", (f"r{i}",), "b", "1100", ("data/report.json",), "value", "", "/rows/train")
-        for i in range(count)
-    ]
+    claims = one_table("data/report.json", dict(claims_in(run).files), rows=count, text="1100")
+    (run / CLAIMS_FILE).write_text(claims)
     rows = "".join(f"| r{i} | 1100 |\n" for i in range(count))
-    card = read_card(run / "README.md")
-    files = read_claims(read_document(card.body).comments)
-    assert files is not None
     text = (
         "---\nlicense: mit\nlanguage: zh\npipeline_tag: text-generation\n---\n"
-        "<!-- formosa:table t -->\n\n| a | b |\n|---|---|\n"
-        f"{rows}\n{write_claims(Claims(files.files, tuple(claims)))}"
+        f"<!-- formosa:table t -->\n\n| a | b |\n|---|---|\n{rows}\n{claims_mark(claims)}"
     )
     (run / "README.md").write_text(text)
     began = time.process_time()

@@ -14,6 +14,7 @@ from formosa.card import facts
 from formosa.card.eval_results import write_eval_results
 from formosa.card.index_entry import entry_of
 from formosa.card.ledger import FLOW, Ledger, find_logs
+from formosa.card.stage_tables import flow_steps
 from formosa.card.tool_flow import walk_through
 from formosa.errors import CardError
 from formosa.results.log import read_log
@@ -73,18 +74,20 @@ def test_only_the_question_is_asked_again(tmp_path: Path) -> None:
     ]
 
 
-def test_the_steps_that_failed_are_named_in_each_language(tmp_path: Path) -> None:
+def test_the_steps_are_named_in_the_language_of_the_part(tmp_path: Path) -> None:
     steps = [
         {"name": "two calls", "passed": False},
         {"name": "results answered by id", "passed": True},
         {"name": "a step of tomorrow", "passed": None},
-        "no step",
     ]
     write_json(tmp_path / FLOW, {"steps": steps})
     book = Ledger(tmp_path)
-    assert walk_through(book, False)["failed"] == ["一次回覆呼叫兩個工具", "a step of tomorrow"]
-    book.language = "en"
-    assert walk_through(book, False)["failed"] == ["two calls", "a step of tomorrow"]
+    drawn = flow_steps(book)
+    assert "| 一次回覆呼叫兩個工具 | 否 |" in drawn and "| a step of tomorrow | – |" in drawn
+    book.language = "both"
+    drawn = flow_steps(book)
+    assert "| 一次回覆呼叫兩個工具 two calls | 否 no |" in drawn
+    assert "| 結果以 id 對應 results answered by id | 是 yes |" in drawn
 
 
 @pytest.mark.parametrize(

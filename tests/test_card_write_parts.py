@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from card_run import write_json, write_log
@@ -153,7 +153,6 @@ def test_a_seed_of_0_is_no_missing_one(tmp_path: Path) -> None:
     write_log(path, task="x", model="m", outcomes={"box": ["C"]}, start=start)
     sources = Sources(tmp_path)
     assert sources.printed(claim("seeds", "base-x.jsonl")) == "0"
-    assert sources.printed(claim("seed", "base-x.jsonl")) == "–"  # as older cards have it
     assert sources.printed(claim("temperature", "base-x.jsonl")) == "0"
     assert sources.printed(claim("engine", "base-x.jsonl")) == "–"
 
@@ -172,6 +171,7 @@ def test_two_evaluations_are_not_one(tmp_path: Path) -> None:
         Sources(tmp_path).printed(claim("score", "base-x.jsonl", "trained-x.jsonl"))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     letters=st.text("CWUTF", min_size=4, max_size=12),
     of=st.integers(1, 4),

@@ -5,8 +5,8 @@ check calls it again, so a figure can't be rounded, worded or computed in two wa
 from the samples of a log, never from its last record. Where an evaluation was made in shards, a
 claim names the logs of all of them.
 
-A metric keeps its name and its text for ever: cards that are out there are checked by it. What a
-reader would see in another language has another metric (`verdict-zh`, `verdict-en`).
+A metric keeps its name and its text for ever: cards that are out there are checked by it. A few
+say a word, which is that of the claim's language.
 """
 
 from __future__ import annotations
@@ -123,15 +123,21 @@ def _p(sources: Sources, claim: Claim) -> str:
     return f"{p:.3f}" if p >= 0.001 else "&lt; 0.001"
 
 
-def _verdict(same: str, better: str, worse: str) -> Callable[[Sources, Claim], str]:
-    def verdict(sources: Sources, claim: Claim) -> str:
-        # Both must say so: with few questions the interval can leave 0 while the test does not.
-        found = _difference(sources, claim)
-        if found.p >= ALPHA or found.low <= 0 <= found.high:
-            return same
-        return better if found.value > 0 else worse
+VERDICTS = {
+    "zh": ("無法區分", "較好", "較差"),
+    "en": ("cannot be told apart", "better", "worse"),
+    "both": ("無法區分 cannot be told apart", "較好 better", "較差 worse"),
+}
+YES_NO = {"zh": ("是", "否"), "en": ("yes", "no"), "both": ("是 yes", "否 no")}
 
-    return verdict
+
+def _verdict(sources: Sources, claim: Claim) -> str:
+    # Both must say so: with few questions the interval can leave 0 while the test does not.
+    same, better, worse = VERDICTS[claim.language]
+    found = _difference(sources, claim)
+    if found.p >= ALPHA or found.low <= 0 <= found.high:
+        return same
+    return better if found.value > 0 else worse
 
 
 def _outcome(name: str) -> Callable[[Sources, Claim], str]:
@@ -193,12 +199,11 @@ def _purity(field: str) -> Callable[[Sources, Claim], str]:
     return part
 
 
-def _value(yes: str, no: str) -> Callable[[Sources, Claim], str]:
-    def value(sources: Sources, claim: Claim) -> str:
-        found = at_pointer(sources.json(claim.files[0]), claim.pointer)
-        return (yes if found else no) if isinstance(found, bool) else escaped(plain(found))
-
-    return value
+def _value(sources: Sources, claim: Claim) -> str:
+    found = at_pointer(sources.json(claim.files[0]), claim.pointer)
+    if isinstance(found, bool):
+        return YES_NO[claim.language][not found]
+    return escaped(plain(found))
 
 
 def _interval(sources: Sources, claim: Claim) -> str:
@@ -213,8 +218,7 @@ def _links(sources: Sources, claim: Claim) -> str:
 
 
 METRICS: dict[str, Callable[[Sources, Claim], str]] = {
-    "value": _value("yes", "no"),
-    "value-zh": _value("是", "否"),
+    "value": _value,
     "interval": _interval,
     "score": _score,
     "runs": _runs,
@@ -233,10 +237,6 @@ METRICS: dict[str, Callable[[Sources, Claim], str]] = {
     "temperature": _start("request", "temperature"),
     "max-tokens": _start("request", "max_tokens"),
     "engine": _engine,
-    # Of older cards, which show a seed of 0 as a dash; `seeds` does not.
-    "seed": lambda sources, claim: escaped(
-        plain(sources.log(claim.files[0]).start["plan"].get("seed") or NOTHING)
-    ),
     "seeds": _each("plan", "seed"),
     "repeats": _each("plan", "repeats"),
     "plan": _plan,
@@ -251,9 +251,7 @@ METRICS: dict[str, Callable[[Sources, Claim], str]] = {
     "worse": lambda sources, claim: str(_difference(sources, claim).worse),
     "shared": lambda sources, claim: str(_difference(sources, claim).questions),
     "p": _p,
-    "verdict": _verdict("無法區分 cannot be told apart", "較好 better", "較差 worse"),
-    "verdict-zh": _verdict("無法區分", "較好", "較差"),
-    "verdict-en": _verdict("cannot be told apart", "better", "worse"),
+    "verdict": _verdict,
     "han": _purity("han"),
     "simplified": _purity("simplified"),
     "mainland": _purity("mainland"),

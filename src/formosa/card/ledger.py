@@ -1,7 +1,7 @@
 """The cells of a card's tables, each filled from the files of a run and kept as a claim.
 
-The same cells are asked for once in each language: heads and labels differ, figures can't. Tables
-of the first language have the bare name (`scores`), others say theirs (`scores-en`).
+A table is asked for once in each language that shows it: heads and labels differ, figures can't.
+"both" is the part of the card that both languages share.
 
 Evaluations are known by the names of their logs, `base-TASK.jsonl` and `trained-TASK.jsonl`, or
 `trained-TASK-….jsonl` for the shards of one; other files in `logs/` do not come into the card.
@@ -9,11 +9,19 @@ Evaluations are known by the names of their logs, `base-TASK.jsonl` and `trained
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from formosa.card.claims import MODEL_INDEX, Claim, Claims
+from formosa.card.claims import (
+    MODEL_INDEX,
+    Ask,
+    Claim,
+    ClaimedTable,
+    Language,
+    claims_text,
+    table_name,
+)
+from formosa.card.claims import Cell as ClaimedCell
 from formosa.card.figures import NOTHING, Sources
 from formosa.card.markdown import draw_table
 from formosa.card.run_files import at_pointer, pointer_to, role_of, shard_of
@@ -22,7 +30,6 @@ from formosa.errors import CardError, UserError
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-Language = Literal["zh", "en"]
 ROLES = ("base", "trained")
 
 MODEL = "model.json"  # which base the recipe named
@@ -32,22 +39,14 @@ CONFIG = "checkpoint/config.json"
 
 
 class Words(NamedTuple):
-    """What is said in either language."""
+    """What is said in either language, and where both are said at once."""
 
     zh: str
     en: str
 
-
-class Ask(NamedTuple):
-    """A cell to be filled: see Claim for the fields."""
-
-    metric: str
-    files: tuple[str, ...]
-    scorer: str = ""
-    pointer: str = ""
-
-    def at(self, table: str, row: tuple[str, ...], column: str, text: str) -> Claim:
-        return Claim(table, row, column, text, self.files, self.metric, self.scorer, self.pointer)
+    @property
+    def both(self) -> str:
+        return self.zh if self.zh == self.en else f"{self.zh} {self.en}"
 
 
 Cell = Ask | Words | str
@@ -68,15 +67,16 @@ class LogFile(NamedTuple):
 
 
 class Ledger:
-    """Fills cells in the language that is set, and keeps a claim for each."""
+    """Fills cells in the language that is set, and keeps where each figure is from."""
 
     def __init__(self, root: Path) -> None:
         self.sources = Sources(root)
         self.language: Language = "zh"
-        self._claims: list[Claim] = []
+        self._index: list[Claim] = []
+        self._tables: dict[str, ClaimedTable] = {}
 
     def say(self, words: Words) -> str:
-        return words.zh if self.language == "zh" else words.en
+        return str(getattr(words, self.language))
 
     def has(self, name: str) -> bool:
         return (self.sources.root / name).is_file()
@@ -105,8 +105,7 @@ class Ledger:
         value = self.get(name, *steps)
         if value is None:
             return NOTHING
-        metric = "value-zh" if isinstance(value, bool) and self.language == "zh" else "value"
-        return Ask(metric, (name,), pointer=pointer_to(*steps))
+        return Ask("value", (name,), pointer=pointer_to(*steps))
 
     def interval(self, name: str, *steps: str | int) -> Ask | str:
         """A cell for `value`, `low` and `high`, shares of 1; a dash where one is missing."""
@@ -121,23 +120,42 @@ class Ledger:
         """
         if not rows:
             return ""
-        name = name if self.language == "zh" else f"{name}-{self.language}"
         shown = list(map(self.say, heads))
-        drawn = [[self._filled(name, cell) for cell in row] for row in rows]
-        seen = Counter(tuple(row[:keys]) for row in drawn)
-        for asked, row in zip(rows, drawn, strict=True):
-            key = tuple(row[:keys])
-            self._claims += [
-                cell.at(name, key if seen[key] == 1 else tuple(row), head, text)
-                for cell, head, text in zip(asked, shown, row, strict=True)
-                if isinstance(cell, Ask)
-            ]
-        return draw_table(name, shown, drawn)
+        drawn = [[self._filled(cell) for cell in row] for row in rows]
+        self._keep(name, keys, shown, drawn, rows)
+        return draw_table(table_name(name, self.language), shown, drawn)
 
-    def _filled(self, name: str, cell: Cell) -> str:
+    def _filled(self, cell: Cell) -> str:
         if isinstance(cell, Words):
             return self.say(cell)
-        return self.sources.printed(cell.at(name, (), "", "")) if isinstance(cell, Ask) else cell
+        if isinstance(cell, str):
+            return cell
+        return self.sources.printed(cell.at("", (), "", "", self.language))
+
+    def _keep(
+        self, name: str, keys: int, heads: list[str], drawn: list[list[str]], rows: list[list[Cell]]
+    ) -> None:
+        """Put the table, as this language shows it, beside what others show of it."""
+        asks = [[cell if isinstance(cell, Ask) else None for cell in row] for row in rows]
+        table = self._tables.setdefault(
+            name,
+            ClaimedTable(
+                name,
+                (),
+                keys,
+                [() for _ in heads],
+                [[ClaimedCell((), ask) for ask in row] for row in asks],
+            ),
+        )
+        known = [[cell.ask for cell in row] for row in table.rows]
+        assert known == asks, f"the languages have different figures in {name}"
+        table.languages += (self.language,)
+        table.heads = [(*texts, head) for texts, head in zip(table.heads, heads, strict=True)]
+        table.rows = [
+            [ClaimedCell((*cell.texts, text), cell.ask)
+             for cell, text in zip(cells, texts, strict=True)]
+            for cells, texts in zip(table.rows, drawn, strict=True)
+        ]  # fmt: skip
 
     def settings(self, name: str, lines: list[tuple[Words, Cell]]) -> str:
         """Two columns: what it is, and its value. What the files do not say is left out."""
@@ -148,12 +166,17 @@ class Ledger:
         """An entry of the model-index, claimed."""
         ask, row = Ask("accuracy", log.names, scorer), (log.task, scorer)
         blank = ask.at(MODEL_INDEX, row, "value", "")
-        self._claims.append(ask.at(MODEL_INDEX, row, "value", self.sources.printed(blank)))
+        self._index.append(ask.at(MODEL_INDEX, row, "value", self.sources.printed(blank)))
         return self.sources.result(blank)
 
-    def claims(self) -> Claims:
-        names = sorted({name for claim in self._claims for name in claim.files})
-        return Claims({name: self.sources.sha256(name) for name in names}, tuple(self._claims))
+    def claims_text(self) -> str:
+        """The claims file of all that was filled."""
+        asks: list[Ask | Claim] = [*self._index]
+        asks += [cell.ask for t in self._tables.values() for row in t.rows for cell in row
+                 if cell.ask]  # fmt: skip
+        names = sorted({name for ask in asks for name in ask.files})
+        files = {name: self.sources.sha256(name) for name in names}
+        return claims_text(files, self._index, self._tables.values())
 
 
 def find_logs(ledger: Ledger) -> list[LogFile]:

@@ -13,7 +13,6 @@ from typing import Any
 
 from formosa.card.ledger import FLOW, Ledger, Words
 from formosa.card.markdown import code_block, escaped
-from formosa.card.stage_tables import STEPS
 from formosa.errors import CardError
 
 _RECORDED = Words(
@@ -112,21 +111,10 @@ def _read(ledger: Ledger, reasoning: bool) -> dict[str, Any]:
         "client": str(ledger.get(FLOW, "client") or "OpenAI API"),
         "served": str(ledger.get(FLOW, "served") or "–"),
         "passed": ledger.get(FLOW, "passed") is True,
-        "failed": _failed(ledger),
         "define": code_block(define, "python"),
         "ask": code_block(ask, "python"),
         "turns": [_turn(ledger, message) for message in messages],
     }
-
-
-def _failed(ledger: Ledger) -> list[str]:
-    """The names of the steps that did not pass."""
-    names = []
-    for step in ledger.items(FLOW, "steps"):
-        if isinstance(step, dict) and step.get("passed") is not True:
-            name = str(step.get("name"))
-            names.append(ledger.say(STEPS.get(name) or Words(name, name)))
-    return names
 
 
 def _python(value: Any) -> str:

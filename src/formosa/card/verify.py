@@ -154,15 +154,12 @@ def read_subject(path: Path, logs: Path | None = None) -> tuple[Subject, list[Fi
         card = Card({}, body)
     offset = _line_count(head)
     document = read_document(body)
-    read, marked = None, any(table.name for table in document.tables)
-    try:
-        read = read_claims(document.comments)
-        if read is None and marked:
-            message = "The tables of this card had claims, and they are gone: write it again."
-            problems.append(found("claims-missing", 0, path.name, message))
-    except CardError as error:
-        problems.append(found("claims-unreadable", 0, path.name, error.message))
-        marked = True
+    marked = any(table.name for table in document.tables)
+    read, wrong = read_claims(document.comments, path.parent)
+    problems += [found(code, 0, where, message) for code, where, message in wrong]
+    if read is None and marked and not wrong:
+        message = "The tables of this card had claims, and they are gone: write it again."
+        problems.append(found("claims-missing", 0, path.name, message))
     try:
         results = card.results
     except CardError:
@@ -176,7 +173,7 @@ def read_subject(path: Path, logs: Path | None = None) -> tuple[Subject, list[Fi
         read_parts(body, offset),
         offset,
         read or Claims({}, ()),
-        marked or read is not None,
+        marked or bool(wrong) or read is not None,
         results,
         found_logs,
     )

@@ -1,9 +1,10 @@
 """A complete card in Traditional Chinese and English from the files of a run folder.
 
-The prose is `card.zh.md.jinja` and `card.en.md.jinja`, which say the same; tables and claims come
-from tables.py and stage_tables.py, filled twice from the same files; what the prose says by
-condition is in facts.py. The same files always give the same bytes: no clock, no machine name, no
-absolute path.
+Three parts: `card.zh.md.jinja` and `card.en.md.jinja`, which say the same (what the model is, its
+scores, its limits), and `card.both.md.jinja`, which both languages share: code, what was really
+said, and the long tables. Tables come from tables.py and stage_tables.py, claims go into a file of
+their own (claims.py); what the prose says by condition is in facts.py. The same files always give
+the same bytes: no clock, no machine name, no absolute path.
 
 What a run did not do is said in the card and not invented. A score that is not finished is refused.
 """
@@ -19,11 +20,11 @@ from jinja2 import Environment, StrictUndefined
 
 from formosa import __version__
 from formosa.card import facts, ledger, licence_text, stage_tables, tables
-from formosa.card.claims import write_claims
+from formosa.card.claims import CLAIMS_FILE, Language, claims_mark
 from formosa.card.eval_results import write_eval_results
 from formosa.card.facts import Facts
 from formosa.card.hub import is_hub_id
-from formosa.card.ledger import FLOW, PARITY, REPORT, SUMMARY, Language, Ledger, LogFile, Words
+from formosa.card.ledger import FLOW, PARITY, REPORT, SUMMARY, Ledger, LogFile, Words
 from formosa.card.markdown import code_block, escaped
 from formosa.card.modelfile import modelfile
 from formosa.card.tool_flow import walk_through
@@ -32,7 +33,7 @@ from formosa.errors import CardError
 from formosa.files import write_text
 
 CARD_NAME = "README.md"
-LANGUAGES: tuple[Language, ...] = ("zh", "en")
+PARTS: tuple[Language, ...] = ("zh", "en", "both")
 LANGUAGE_WORDS = {
     "zh": Words("繁體中文（台灣）", "Traditional Chinese (Taiwan)"),
     "en": Words("英文", "English"),
@@ -40,7 +41,8 @@ LANGUAGE_WORDS = {
 
 
 def write_card(run_folder: Path) -> str:
-    """Write README.md into a run folder, with the hub's `.eval_results/`, and return its text.
+    """Write README.md into a run folder, with the file of its claims and the hub's
+    `.eval_results/`, and return its text.
 
     Raises:
         CardError: the folder holds nothing of a run, a file in it is damaged, or an evaluation is
@@ -57,8 +59,10 @@ def write_card(run_folder: Path) -> str:
     logs = ledger.find_logs(book)
     known = facts.gather(book, logs, _one_line(run_folder.resolve().name))
     fields = front_fields(book, logs, known)
-    body = "".join(_body(book, logs, known, language) for language in LANGUAGES)
-    text = Card(fields, "\n" + body + "\n" + write_claims(book.claims())).text()
+    body = "\n---\n\n".join(_body(book, logs, known, language) for language in PARTS)
+    claims = book.claims_text()
+    text = Card(fields, "\n" + body + "\n" + claims_mark(claims)).text()
+    write_text(run_folder / CLAIMS_FILE, claims)
     write_text(run_folder / CARD_NAME, text)
     write_eval_results(book.sources, logs)
     return text
@@ -110,68 +114,73 @@ def _body(book: Ledger, logs: list[LogFile], known: Facts, language: Language) -
         autoescape=False,  # noqa: S701  Markdown, not HTML: the filters `md` and `code` escape
     )
     environment.filters |= {"md": escaped, "code": lambda text: escaped(text).replace("`", "")}
-    ollama = modelfile(known.gguf, known.turn, known.reasoning) if known.gguf else ""
+    values = _shared(book, logs, known) if language == "both" else _told(book, logs, known)
     return environment.from_string(_template(language)).render(
         name=known.name,
         version=__version__,
         run=shlex.quote(f"runs/{known.name}"),
-        banner=known.banner,
+        scores=bool(logs),
         trained=book.has(SUMMARY),
-        pretrained=known.pretrained,
         tools=known.tools,
         reasoning=known.reasoning,
-        think_tokens=known.think_tokens,
-        architecture=known.architecture,
-        languages=[book.say(w) for code, w in LANGUAGE_WORDS.items() if code in known.languages],
-        base_link=facts.base_link(book, known),
-        licence_line=licence_text.licence_line(book, known),
-        licence=licence_text.licence_text(book, known),
-        data_licences=licence_text.data_licence_lines(book),
-        files=known.files,
-        gguf=known.gguf,
-        gguf_shell=shlex.quote(known.gguf),
-        modelfile=code_block(ollama, "text"),
-        ollama_name=_ollama_name(known.name),
-        own_template=known.turn is not None,
-        checkpoint=known.checkpoint,
-        plot=known.plot,
-        **{name: facts.limit(book, logs, name) for name in facts.LIMITS},
-        **_evaluation(book, logs),
-        **_stages(book),
         flow=walk_through(book, known.reasoning) if book.has(FLOW) else None,
-        citation=facts.citation(book, logs, known),
+        **values,
     )
 
 
-def _evaluation(book: Ledger, logs: list[LogFile]) -> dict[str, Any]:
+def _told(book: Ledger, logs: list[LogFile], known: Facts) -> dict[str, Any]:
+    """What stands in the part of each language."""
     plans = [book.sources.log(log.name).start["plan"] for log in logs]
     return {
+        "banner": known.banner,
+        "pretrained": known.pretrained,
+        "architecture": known.architecture,
+        "languages": [
+            book.say(words) for code, words in LANGUAGE_WORDS.items() if code in known.languages
+        ],
+        "base_link": facts.base_link(book, known),
+        "licence_line": licence_text.licence_line(book, known),
+        "licence": licence_text.licence_text(book, known),
+        "data_licences": licence_text.data_licence_lines(book),
+        "files": known.files,
         "subset": any((plan.get("original") or 0) > (plan.get("samples") or 0) for plan in plans),
         "choice": tables.choice(book, logs),
         "bfcl": tables.bfcl(book, logs),
         "other": tables.other(book, logs),
         "differences": tables.differences(book, logs),
-        "scores": tables.scores(book, logs),
         "purity": tables.purity_table(book, logs),
-        "tasks": tables.tasks_table(book, logs),
-        "logs": tables.logs_table(book, logs),
-    }
-
-
-def _stages(book: Ledger) -> dict[str, Any]:
-    return {
-        "programs": stage_tables.programs(book),
-        "flow_steps": stage_tables.flow_steps(book),
         "report": book.has(REPORT),
         "data_sources": stage_tables.data_sources(book),
         "contamination": stage_tables.contamination(book),
+        **{name: facts.limit(book, logs, name) for name in facts.LIMITS},
+    }
+
+
+def _shared(book: Ledger, logs: list[LogFile], known: Facts) -> dict[str, Any]:
+    """What stands once, for readers of both."""
+    ollama = modelfile(known.gguf, known.turn, known.reasoning) if known.gguf else ""
+    return {
+        "think_tokens": known.think_tokens,
+        "gguf": known.gguf,
+        "gguf_shell": shlex.quote(known.gguf),
+        "modelfile": code_block(ollama, "text"),
+        "ollama_name": _ollama_name(known.name),
+        "own_template": known.turn is not None,
+        "checkpoint": known.checkpoint,
+        "plot": known.plot,
+        "programs": stage_tables.programs(book),
+        "flow_steps": stage_tables.flow_steps(book),
+        "all_scores": tables.scores(book, logs),
+        "tasks": tables.tasks_table(book, logs),
+        "logs": tables.logs_table(book, logs),
         "data_kinds": stage_tables.data_kinds(book),
         "data_files": stage_tables.data_files(book),
-        "summary": book.has(SUMMARY),
         "training": stage_tables.training(book),
         "parity": stage_tables.parity(book) if book.has(PARITY) else "",
         "exported": stage_tables.exported(book),
         "levels": stage_tables.levels(book),
+        "citation": facts.citation(book, logs, known),
+        "claims_file": CLAIMS_FILE,
     }
 
 

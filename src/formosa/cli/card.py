@@ -7,9 +7,8 @@ from typing import get_args
 
 import click
 
-from formosa.card.claims import read_claims
+from formosa.card.claims import CLAIMS_FILE, parse_claims
 from formosa.card.installed import installed_flags
-from formosa.card.markdown import read_document
 from formosa.card.verify import Severity, check_card, read_subject
 from formosa.card.write import CARD_NAME, write_card
 from formosa.cli.card_report import report_lines
@@ -37,16 +36,17 @@ def card() -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @command_output
 def write(out: Output, run: Path) -> None:
-    """Write RUN/README.md from the files of a run folder.
+    """Write RUN/README.md from the files of a run folder, and card-claims.json beside it, which
+    says where each figure is from.
 
     \b
         formosa card write runs/mini
     """
-    text = write_card(run)
-    claims = read_claims(read_document(text).comments)
+    write_card(run)
     path = run / CARD_NAME
-    count = len(claims.claims) if claims else 0
-    out.data({"card": str(path), "claims": count}, f"{path}: {count} figures, each with its source")
+    count = len(parse_claims((run / CLAIMS_FILE).read_text(encoding="utf-8")).claims)
+    value = {"card": str(path), "claims": count, "claims_file": str(run / CLAIMS_FILE)}
+    out.data(value, f"{path}: {count} figures, each with its source in {CLAIMS_FILE}")
     out.hint(f"formosa card verify {path}")
 
 

@@ -6,7 +6,7 @@
     export  GGUF, and its parity checks         → gguf/
     serve   the four-step tool flow, for real   → serve/
     eval    base and trained model, one log for each task   → logs/
-    card    the model card, written and verified            → README.md
+    card    the model card, written and verified            → README.md, card-claims.json
 
 A stage that is complete for the same inputs is skipped. One that was interrupted continues where
 its files allow it (train, eval) and otherwise begins again: what it writes appears whole or not at
@@ -301,6 +301,7 @@ def _base_gguf(run: Run) -> Path:
 
 
 def _card(run: Run) -> list[Path]:
+    from formosa.card.claims import CLAIMS_FILE
     from formosa.card.verify import verify_card
     from formosa.card.write import write_card
 
@@ -313,7 +314,7 @@ def _card(run: Run) -> list[Path]:
             f"see all findings with `formosa card verify {path}`",
         )
     run.report.say(f"{path} verifies")
-    return [path]
+    return [path, run.folder / CLAIMS_FILE]
 
 
 def _after(*stages: str) -> Callable[[Run], Any]:

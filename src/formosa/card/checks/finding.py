@@ -97,10 +97,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "command-model": ("warning", "a command or code that loads another model than the card's"),
     "command-list": ("note", "which version of the engine commands were checked against"),
     # claims of cards that Formosa wrote
-    "claims-missing": ("error", "tables of ours without their claims"),
-    "claims-unreadable": ("error", "a block of claims that can't be read, or two"),
+    "claims-missing": ("error", "figures of ours without their claims"),
+    "claims-unreadable": ("error", "claims, or the line that names them, that can't be read"),
     "file-missing": ("error", "a claim's file is not there, or lies outside the card's folder"),
-    "sha256-differs": ("error", "the file is not the one that the card was written from"),
+    "sha256-differs": ("error", "the file is not the one that the card was written from, or with"),
     "log-unfinished": ("error", "a log without its last record"),
     "log-end-differs": ("error", "the last record says other figures than the samples do"),
     "not-computable": ("error", "the file does not hold what the claim says, or can't be read"),

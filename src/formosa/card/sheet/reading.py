@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 _RELATIONS = ("finetune", "adapter", "merge", "quantized")
 
 
-def card_values(card: Card, root: Path | None) -> dict[str, Any]:
+def card_values(card: Card, root: Path) -> dict[str, Any]:
     """The fields of a Sheet that a card fills.
 
     Args:
         card: of anybody.
-        root: its folder, in which logs are looked for; None where it is not in one.
+        root: its folder, in which its claims and logs are looked for.
     """
     problems: list[str] = []
     try:
@@ -37,9 +37,9 @@ def card_values(card: Card, root: Path | None) -> dict[str, Any]:
     except CardError as error:
         found = ()
         problems.append(clean(error.message))
-    claims, problem = _claims(card)
-    problems += [problem] if problem else []
-    sources = Sources(root) if root and claims else None
+    claims, wrong = _claims(card, root)
+    problems += wrong
+    sources = Sources(root)
     relation = card.fields.get("base_model_relation")
     named = relation if isinstance(relation, str) and relation in _RELATIONS else ""
     return {
@@ -73,25 +73,28 @@ def _listed(value: Any) -> tuple[str, ...]:
     return tuple(item for item in values if isinstance(item, str))
 
 
-def _claims(card: Card) -> tuple[Mapping[tuple[str, ...], tuple[Claim, str]], str]:
-    """The claims of the model-index by (data set, metric), each with what its files should be."""
-    try:
-        read = read_claims(read_document(card.body).comments)
-    except CardError as error:
-        return {}, clean(error.message)
-    if read is None:
-        return {}, ""
+def _claims(
+    card: Card, root: Path
+) -> tuple[Mapping[tuple[str, ...], tuple[Claim, str]], list[str]]:
+    """The claims of the model-index by (data set, metric), each with what its files should be.
+
+    None where the file of claims is not the one that the card was written with.
+    """
+    read, wrong = read_claims(read_document(card.body).comments, root)
+    problems = [clean(f"{where}: {message}") for _, where, message in wrong]
+    if read is None or wrong:
+        return {}, problems
     made = {}
     for claim in read.claims:
         if claim.table == MODEL_INDEX:
             made[claim.row] = claim, " ".join(read.files[name] for name in claim.files)
-    return made, ""
+    return made, problems
 
 
 def _result(
     result: EvalResult,
     claims: Mapping[tuple[str, ...], tuple[Claim, str]],
-    sources: Sources | None,
+    sources: Sources,
 ) -> Result:
     state, because = _state(result, claims, sources)
     return Result(
@@ -117,15 +120,13 @@ def _shown(value: Any) -> str:
 def _state(
     result: EvalResult,
     claims: Mapping[tuple[str, ...], tuple[Claim, str]],
-    sources: Sources | None,
+    sources: Sources,
 ) -> tuple[State, str]:
     row = (str(result.dataset_name), str(result.metric_name or result.metric_type))
     if row not in claims:
         return "claimed", "the card names no log"
     claim, digests = claims[row]
     files = clean(", ".join(claim.files), 200)
-    if sources is None:
-        return "claimed", f"the card names {files}, which is not here"
     try:
         there = " ".join(sources.sha256(name) for name in claim.files)
         if there != digests:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from formosa.card.claims import CLAIMS_FILE
 from formosa.card.sheet.local import (
     CARD,
     LONGEST_JSON,
@@ -47,7 +48,7 @@ _FOLDERS = frozenset(
     ("runs", "logs", "data", "models", "checkpoints", "checkpoint", "gguf", "output", "out", "tmp")
 )
 _BASE = re.compile(r"base_model:(?:(adapter|finetune|merge|quantized):)?([\w.-]+/[\w.-]+)")
-_SMALL = (CARD, "config.json", "tokenizer_config.json", "chat_template.jinja")
+_SMALL = (CARD, CLAIMS_FILE, "config.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def hub_name(name: str) -> Wanted | None:
@@ -196,8 +197,8 @@ def _with_files(sheet: Sheet, folder: Path) -> tuple[Sheet, list[str]]:
     if (folder / CARD).is_file():
         try:
             card = read_card(folder / CARD)
-            # Its logs would be beside it only if somebody had put them there: nothing is traced.
-            sheet = replace(sheet, prose=read_prose(card.body), **card_values(card, None))
+            # Its logs are not fetched: nothing is traced, and the sheet says which log is named.
+            sheet = replace(sheet, prose=read_prose(card.body), **card_values(card, folder))
         except UserError as error:
             problems.append(clean(error.message))
     if (folder / "config.json").is_file():

@@ -8,6 +8,8 @@ from formosa.web import overview
 from formosa.web.app import create_pages
 from formosa.web.card import pages as card
 from formosa.web.compare import pages as compare
+from formosa.web.evals import pages as evals
+from formosa.web.leaderboard import pages as leaderboard
 from formosa.web.places import Places
 from formosa.web.sheet import pages as sheet
 from formosa.web.site import Link
@@ -21,7 +23,7 @@ LINKS = (
     Link("Training", "/training"),
 )
 
-PAGES = (overview, compare, training, sheet, card)
+PAGES = (overview, evals, leaderboard, compare, training, sheet, card)
 
 
 def view_app(places: Places) -> Starlette:

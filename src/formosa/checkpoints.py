@@ -55,8 +55,13 @@ def checkpoint_folder(model: Model, *, say: Say | None = None) -> Path:
 
     Raises:
         ModelError: a GGUF file of an unknown kind, or a damaged one.
-        UserError: the cache can't be written.
+        UserError: the cache can't be written; or the model is an adapter on a base.
     """
+    if model.adapter is not None:
+        raise UserError(
+            f"{model.name} is an adapter on {model.base}: no checkpoint can be made of it.",
+            f"name the base, {model.base}, or merge them with `formosa export merge`",
+        )
     if model.kind == "folder":
         return model.path
     digest = model.sha256()

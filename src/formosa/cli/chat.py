@@ -16,6 +16,7 @@ import click
 from formosa.chat.template import FAMILIES
 from formosa.cli.chat_format import parse, render
 from formosa.cli.default_group import DefaultCommand, DefaultGroup
+from formosa.cli.default_model import named_or_default
 from formosa.cli.history import new_history
 from formosa.cli.output import Output, command_output
 from formosa.cli.session import Session
@@ -115,7 +116,7 @@ def talk(
     """Talk to a model in the terminal."""
     chosen = {name: value for name, value in engine.items() if value is not None}
     if not model and "base_url" not in chosen:
-        raise click.UsageError("Name a model, or a server with --base-url.")
+        model = named_or_default(model, say=out.say)
     if "base_url" in chosen and (local := {"context", "threads"} & chosen.keys()):
         raise click.UsageError(f"--{min(local)} is for a model loaded here, not for --base-url.")
     if history is not None and (no_history or history.suffix == ".jsonl"):

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import click
 
+from formosa.models import default_model
+
 
 class DefaultGroup(click.Group):
-    """Subcommands by name; anything else goes to the hidden one."""
+    """Subcommands by name; anything else goes to the hidden one. So does nothing at all where this
+    installation has a model of its own; otherwise it is a cry for help."""
 
     @property
     def default(self) -> click.Command:
@@ -21,6 +24,8 @@ class DefaultGroup(click.Group):
         shown = {name for name, command in self.commands.items() if not command.hidden}
         if args and args[0] not in shown | set(self.get_help_option_names(ctx)):
             args = [self.default.name or "", *args]
+        elif not args and default_model():
+            args = [self.default.name or ""]
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import click
 
@@ -135,13 +135,23 @@ def merge(out: Output, parts: tuple[str, ...], target: Path) -> None:
 @click.argument("parts", nargs=-1, required=True, metavar="RUN | BASE ADAPTER")
 @click.argument("file", type=_FILE, metavar="OUT.gguf")
 @click.option("--name", help="The adapter's name inside the file; the file's name by default.")
+@click.option(
+    "--level",
+    type=click.Choice(["F32", "F16"]),
+    default="F32",
+    show_default=True,
+    help="How its numbers are stored; F16 is half as large.",
+)
 @command_output
-def adapter(out: Output, parts: tuple[str, ...], file: Path, name: str | None) -> None:
+def adapter(
+    out: Output, parts: tuple[str, ...], file: Path, name: str | None, level: Literal["F32", "F16"]
+) -> None:
     """Write a LoRA adapter as a GGUF file, for llama.cpp to add to its base while it runs.
 
     \b
-        formosa export adapter runs/mini mini-lora.gguf
+        formosa export adapter runs/mini mini-lora.gguf --level F16
         formosa export adapter smollm2-135m runs/mini/checkpoint/adapter mini-lora.gguf
+        formosa chat smollm2-135m+mini-lora.gguf
     """
     from formosa.export.adapter import write_adapter
 
@@ -149,7 +159,13 @@ def adapter(out: Output, parts: tuple[str, ...], file: Path, name: str | None) -
     metadata = described_run(run_of(Path(parts[0]))) if len(parts) == 1 else {}
     with _progress(out) as progress:
         write_adapter(
-            base, found, file, name=name or file.stem, metadata=metadata, progress=progress
+            base,
+            found,
+            file,
+            name=name or file.stem,
+            level=level,
+            metadata=metadata,
+            progress=progress,
         )
     size = file.stat().st_size
     out.data({"file": str(file), "bytes": size}, f"{file}: {size / 1e6:.1f} MB")

@@ -24,20 +24,29 @@ def models() -> None:
 @command_output
 def list_models(out: Output) -> None:
     """List the built-in models, and which of them are here."""
-    from formosa.models import BUILTIN, is_cached
+    from formosa.models import ADAPTERS, BUILTIN, is_cached
 
-    out.table(
-        [
-            {
-                "name": model.name,
-                "MB": model.megabytes,
-                "here": "yes" if is_cached(model.name) else "no",
-                "licence": model.licence,
-                "what": model.about,
-            }
-            for model in BUILTIN.values()
-        ]
-    )
+    rows = [
+        {
+            "name": model.name,
+            "MB": model.megabytes,
+            "here": "yes" if is_cached(model.name) else "no",
+            "licence": model.licence,
+            "what": model.about,
+        }
+        for model in BUILTIN.values()
+    ]
+    rows += [
+        {
+            "name": adapter.name,
+            "MB": BUILTIN[adapter.base].megabytes,
+            "here": "yes" if adapter.path.exists() and is_cached(adapter.base) else "no",
+            "licence": adapter.licence,
+            "what": f"{adapter.about}; on {adapter.base}",
+        }
+        for adapter in ADAPTERS.values()
+    ]
+    out.table(rows)
 
 
 @models.command("pull")
@@ -74,4 +83,5 @@ def _described(model: Any) -> dict[str, Any]:
         "licence": model.licence or None,
         "hub_id": model.hub_id or None,
         "revision": model.revision or None,
+        **({"adapter": str(model.adapter), "base": model.base} if model.adapter else {}),
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from formosa.cli.default_group import DefaultCommand, DefaultGroup
+from formosa.cli.default_model import named_or_default
 from formosa.cli.engine_options import engine_options
 from formosa.cli.output import Output, command_output
 from formosa.cli.serve_check import check, parrot
@@ -119,7 +120,7 @@ def serve_model(
 ) -> None:
     """Serve models with the OpenAI API, until Ctrl-C."""
     if not names and not base_urls:
-        raise click.UsageError("Name a model, or servers with --base-url.")
+        names = (named_or_default(None, say=out.say),)
     alone = {"--name": name, "--base-url": base_urls, "--adapter": engine["adapters"]}
     if len(names) > 1 and (given := [option for option, value in alone.items() if value]):
         raise click.UsageError(f"{given[0]} is for one model, and {len(names)} are named.")
@@ -184,7 +185,7 @@ def _opened(
 def _pages(
     registry: Registry, servers: tuple[str, ...], record: Record | None, keyed: bool, out: Output
 ) -> Pages:
-    from formosa.web.chat import chat_pages
+    from formosa.web.chat.pages import chat_pages
 
     @asynccontextmanager
     async def connected() -> AsyncIterator[None]:

@@ -22,6 +22,7 @@ from formosa.engines.vllm import VllmEngine
 from formosa.engines.vllm_command import VllmOptions
 from formosa.engines.vocabulary import Vocabulary
 from formosa.errors import ModelError, UserError
+from formosa.files import sha256_file
 from formosa.models import Model, gguf_file, resolve
 from formosa.wheels import Say
 
@@ -45,9 +46,10 @@ def open_chat(
     """A chat model for a name that `formosa.models.resolve` understands, loaded and ready.
 
     Args:
-        model: a built-in name, a run folder, a `.gguf` file, a checkpoint folder (vLLM) or a hub
-            name. With `base_url`, the name that the server there uses, empty for the only one it
-            has; with `raw` also a model whose files are here, for its template.
+        model: a built-in name, a run folder, a `.gguf` file, a base and its adapter
+            (`BASE+LORA.gguf`), a checkpoint folder (vLLM) or a hub name. With `base_url`, the name
+            that the server there uses, empty for the only one it has; with `raw` also a model whose
+            files are here, for its template.
         engine: what loads it. With `base_url`, `vllm` means `raw`.
         base_url: ask an OpenAI-compatible server there instead of loading anything here. Several
             servers of the same model answer as one (with `raw`): the least busy first.
@@ -93,6 +95,8 @@ def open_chat(
     found = resolve(model, say=say)
     if engine == "vllm":
         return _vllm(found, template, context, slots, adapters, vllm, tools, say)
+    if found.adapter is not None:
+        return _adapted(found, template, context, slots, threads, adapters, tools, say)
     llama = LlamaEngine(
         gguf_file(found),
         name=found.name,
@@ -103,6 +107,36 @@ def open_chat(
         adapters=adapters,
     )
     return TemplatedChat(llama, _chosen(template, llama.info, llama.family, tools, say))
+
+
+def _adapted(
+    found: Model,
+    template: str | None,
+    context: int,
+    slots: int,
+    threads: int | None,
+    adapters: Mapping[str, Path] | None,
+    tools: bool,
+    say: Say | None,
+) -> ChatModel:
+    """A base that answers with the adapter that belongs to the model's name."""
+    assert found.adapter is not None
+    if adapters:
+        raise UserError(
+            f"{found.name} is an adapter itself, so it takes no others.",
+            f"name the base, {found.base}, and every adapter with --adapter",
+        )
+    llama = LlamaEngine(
+        found.path,
+        name=found.base,
+        context=context,
+        slots=slots,
+        threads=threads,
+        sha256=sha256_file(found.path),
+        adapters={found.name: found.adapter},
+    )
+    chosen = _chosen(template, llama.info, llama.family, tools, say)
+    return TemplatedChat(llama.with_adapter(found.name), chosen)
 
 
 @runtime_checkable
@@ -134,7 +168,7 @@ def _vllm(
 ) -> ChatModel:
     if found.kind != "folder":
         raise UserError(
-            f"{found.path} is a GGUF file; vLLM takes checkpoint folders.",
+            f"{found.adapter or found.path} is a GGUF file; vLLM takes checkpoint folders.",
             "name a folder or hf:org/name, or use --engine llama",
         )
     # Before anything is loaded: a minute later would be late.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from formosa.errors import UserError
 from formosa.export.about import Value
@@ -21,6 +21,8 @@ from formosa.export.gguf import Planned, Progress, add_values, whole_file, write
 from formosa.export.lora import Adapter
 from formosa.files import read_json
 
+AdapterLevel = Literal["F32", "F16"]
+
 
 def write_adapter(
     base: Path,
@@ -28,6 +30,7 @@ def write_adapter(
     path: Path,
     *,
     name: str,
+    level: AdapterLevel = "F32",
     metadata: Mapping[str, Value] | None = None,
     progress: Progress = lambda done, of: None,
 ) -> Path:
@@ -38,6 +41,7 @@ def write_adapter(
         adapter: a folder that peft saved.
         path: the GGUF file to be written.
         name: the adapter's name inside the file.
+        level: how its numbers are stored; F16 is half as large, and keeps three digits of each.
         metadata: further values by GGUF key.
         progress: called after every tensor.
 
@@ -69,7 +73,7 @@ def write_adapter(
         for side, source in (("a", pair.a), ("b", pair.b)):
             label = f"{tensor.name}.lora_{side}"
             read = _reading(found, source, tensor.name if side == "b" else "", config)
-            planned.append(Planned(label, found.shape(source), "F32", read))
+            planned.append(Planned(label, found.shape(source), level, read))
     with whole_file(path) as temporary:
         writer = gguf.GGUFWriter(temporary, architecture)
         try:

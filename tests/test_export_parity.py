@@ -13,7 +13,9 @@ from formosa.engines.llama import LlamaEngine
 from formosa.errors import ParityError
 from formosa.export import gguf, parity
 from formosa.export.gguf import write_gguf
+from formosa.export.greedy import Reply
 from formosa.export.parity import check_parity_now, conversations
+from formosa.export.reference import Reference
 from formosa.files import read_json
 
 pytestmark = pytest.mark.train
@@ -105,14 +107,36 @@ def test_every_check_that_failed_is_named(
     async def no_tokens(self: LlamaEngine, text: str) -> list[int]:
         return []
 
-    async def passed(*_: object) -> parity.Check:
+    async def no_replies(*_: object) -> list[Reply]:
+        return []
+
+    def passed(*_: object) -> parity.Check:
         return parity.Check("greedy", True, 1, "")
 
     monkeypatch.setattr(LlamaEngine, "render", nothing)
     monkeypatch.setattr(LlamaEngine, "tokenize", no_tokens)
+    monkeypatch.setattr(parity, "replies_of", no_replies)
     monkeypatch.setattr(parity, "check_greedy", passed)
     with pytest.raises(ParityError, match=r"template: .*; tokens: "):
         check_parity_now(tiny_checkpoint, written)
+
+
+def test_the_file_is_let_go_before_the_checkpoint_is_read(
+    tiny_checkpoint: Path,
+    written: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    closed: list[LlamaEngine],
+) -> None:
+    """Asked for: a model of 3 billion weights in 8 GB, its check included."""
+    read = Reference.logits
+
+    def logits(self: Reference, ids: Sequence[int], last: int | None = None) -> Any:
+        assert len(closed) == 1
+        return read(self, ids, last)
+
+    monkeypatch.setattr(Reference, "logits", logits)
+    checks = check_parity_now(tiny_checkpoint, written, greedy_tokens=2)
+    assert [check.name for check in checks] == ["template", "tokens", "greedy", "divergence"]
 
 
 def test_an_engine_that_breaks_is_closed(

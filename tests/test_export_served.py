@@ -23,7 +23,7 @@ from formosa.chat.template import ChatTemplate
 from formosa.data.rows import Row, write_rows
 from formosa.engines.protocol import ModelInfo
 from formosa.engines.vllm_command import PYTHON
-from formosa.export.greedy import Departure, Replies, compare_replies, judged
+from formosa.export.greedy import Departure, Replies, compare_replies, judged, replies_of
 from formosa.export.reference import Reference
 from formosa.export.served import TIES, check_served, dtype_of
 from formosa.files import write_json
@@ -65,7 +65,8 @@ class Scripted:
 
 def replies(words: str, thoughts: Sequence[dict[str, float]], *asked: Any) -> Replies:
     both: Any = Scripted(words, thoughts)
-    return asyncio.run(compare_replies(both, both, TEMPLATE, asked or [HELLO], len(words)))
+    said = asyncio.run(replies_of(both, TEMPLATE, asked or [HELLO], len(words)))
+    return compare_replies(both, said)
 
 
 def test_the_checkpoint_s_own_words_are_the_same_reply() -> None:

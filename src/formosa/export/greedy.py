@@ -78,39 +78,52 @@ class Replies(NamedTuple):
         return self.replies - len({departure.reply for departure in self.departures})
 
 
-async def compare_replies(
-    reference: Reference,
+class Reply(NamedTuple):
+    """What an engine wrote, as token ids."""
+
+    prompt: list[int]
+    words: list[int]
+
+
+async def replies_of(
     engine: GreedyEngine,
     template: ChatTemplate,
     conversations: Sequence[Conversation],
     tokens: int,
-) -> Replies:
-    """Let an engine reply to conversations, and the checkpoint read its words.
+) -> list[Reply]:
+    """Let an engine reply to conversations.
+
+    Apart from the comparison, so that the engine can be closed before the checkpoint is read: the
+    two need not be in memory together.
 
     Args:
-        reference: the checkpoint.
-        engine: has the same model.
+        engine: has the checkpoint's model.
         template: that the conversations are rendered with.
         conversations: what was said, and the tools; those that end with a reply are left out.
         tokens: of each reply.
     """
-    replies = compared = 0
-    departures: list[Departure] = []
+    replies = []
     for messages, tools in conversations:
-        if messages[-1].role == "assistant":
-            continue
-        replies += 1
-        prompt = await engine.tokenize(template.prompt(messages, tools))
-        words = await engine.greedy(prompt, tokens)
+        if messages[-1].role != "assistant":
+            prompt = await engine.tokenize(template.prompt(messages, tools))
+            replies.append(Reply(prompt, await engine.greedy(prompt, tokens)))
+    return replies
+
+
+def compare_replies(reference: Reference, replies: Sequence[Reply]) -> Replies:
+    """Let the checkpoint read what an engine wrote."""
+    compared = 0
+    departures: list[Departure] = []
+    for number, (prompt, words) in enumerate(replies, start=1):
         logits = reference.logits(prompt + words, last=len(words) + 1)[:-1]
         for place, (scores, word) in enumerate(zip(logits, words, strict=True), start=1):
             best = int(scores.argmax())
             if best != word:
                 said, meant = (repr(reference.tokenizer.decode([i])) for i in (word, best))
                 gap = float(scores[best] - scores[word])
-                departures.append(Departure(replies, place, said, meant, gap, compared))
+                departures.append(Departure(number, place, said, meant, gap, compared))
             compared += 1
-    return Replies(replies, compared, tuple(departures))
+    return Replies(len(replies), compared, tuple(departures))
 
 
 def judged(found: Replies, tie: float) -> tuple[bool, str]:

@@ -31,7 +31,14 @@ from formosa.chat.template import ChatTemplate
 from formosa.engines.llama import LlamaEngine, usable_cores
 from formosa.errors import ParityError
 from formosa.export.divergence import LIMITS, Divergence, measure
-from formosa.export.greedy import Conversation, GreedyEngine, compare_replies, judged
+from formosa.export.greedy import (
+    Conversation,
+    GreedyEngine,
+    Reply,
+    compare_replies,
+    judged,
+    replies_of,
+)
 from formosa.export.reference import Reference
 from formosa.files import sha256_file, write_json
 
@@ -128,19 +135,20 @@ async def check_parity(
     tokenizer = reference.tokenizer
     engine = LlamaEngine(gguf, context=2048)
     level = str(engine.info.details["quantisation"])
+    replies: list[Reply] = []
     try:
+        template = _template_of(engine)
         checks = [
             await _check_template(checkpoint, tokenizer, engine),
-            await check_tokens(tokenizer, engine, _template_of(engine)),
+            await check_tokens(tokenizer, engine, template),
         ]
         if level in TIE:
             asked = [*conversations(), *more]
-            template, tie = _template_of(engine), TIE[level]
-            checks.append(
-                await check_greedy(reference, engine, template, asked, greedy_tokens, tie)
-            )
+            replies = await replies_of(engine, template, asked, greedy_tokens)
     finally:
-        await engine.aclose()
+        await engine.aclose()  # before the checkpoint is read: both in memory is too much
+    if level in TIE:
+        checks.append(check_greedy(reference, replies, TIE[level]))
     measured = measure(reference, gguf, threads=usable_cores())
     checks.append(_check_divergence(measured, level))
     if report is not None:
@@ -231,16 +239,9 @@ def _check_divergence(measured: Divergence, level: str) -> Check:
     return Check("divergence", passed, measured.tokens, detail)
 
 
-async def check_greedy(
-    reference: Reference,
-    engine: GreedyEngine,
-    template: ChatTemplate,
-    asked: Sequence[Conversation],
-    tokens: int,
-    tie: float,
-) -> Check:
-    """Whether an engine writes the checkpoint's words, but for near ties."""
-    found = await compare_replies(reference, engine, template, asked, tokens)
+def check_greedy(reference: Reference, replies: Sequence[Reply], tie: float) -> Check:
+    """Whether an engine wrote the checkpoint's words, but for near ties."""
+    found = compare_replies(reference, replies)
     passed, detail = judged(found, tie)
     return Check("greedy", passed, found.tokens, detail)
 

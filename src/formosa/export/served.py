@@ -20,7 +20,7 @@ from typing import Protocol
 
 from formosa.chat.message import Message, Tool
 from formosa.chat.template import ChatTemplate
-from formosa.export.greedy import Conversation, GreedyEngine
+from formosa.export.greedy import Conversation, GreedyEngine, replies_of
 from formosa.export.parity import Check, check_greedy, check_tokens, conversations
 from formosa.export.reference import Reference
 from formosa.files import read_json
@@ -69,7 +69,7 @@ async def check_served(
     return [
         await _check_template(reference, engine, template),
         await check_tokens(reference.tokenizer, engine, template),
-        await check_greedy(reference, engine, template, asked, greedy_tokens, tie),
+        check_greedy(reference, await replies_of(engine, template, asked, greedy_tokens), tie),
     ]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from formosa.chat.message import Message, Tool, ToolCall
 from formosa.chat.template import ChatTemplate
-from formosa.train.accuracy import Exact, exact_calls, same_calls_in_any_order
+from formosa.train.accuracy import Answer, Exact, exact_calls, same_calls_in_any_order
 from formosa.train.rows import Conversation
 
 A, B = ToolCall.of("f", {"x": 1}, "1"), ToolCall.of("g", {"y": [1, 2]}, "2")
@@ -96,8 +96,17 @@ def test_replies_are_read_up_to_the_stop_token(tiny_checkpoint: Path) -> None:
     right = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call><|im_end|>'
     rows = [conversation(A), conversation(A), conversation(answer="no"), conversation(A)]
     model = Scripted(tokenizer, right, right.replace("1", "2"), "sorry<|im_end|>" + right, "{")
-    found = exact_calls(model, tokenizer, ChatTemplate.formosa(), rows, max_new_tokens=50)
+    seen: list[Answer] = []
+    found = exact_calls(
+        model, tokenizer, ChatTemplate.formosa(), rows, max_new_tokens=50, seen=seen.append
+    )
     assert found == Exact(correct=2, of=4, stopped=3)
+    assert [(answer.right, answer.ended) for answer in seen] == [
+        *((True, True), (False, True), (True, True), (False, False)),
+    ]
+    assert seen[0].asked == "go"
+    assert seen[0].wanted == seen[0].said == right.removesuffix("<|im_end|>")
+    assert (seen[2].wanted, seen[2].said, seen[3].said[0]) == ("no", "sorry", "{")
 
 
 @pytest.mark.train
@@ -119,8 +128,12 @@ def test_rows_that_only_keep_company_do_not_count(tiny_checkpoint: Path) -> None
     rows = [conversation(A), conversation(A)]
     model = Scripted(tokenizer, right, right)
     template = ChatTemplate.formosa()
-    found = exact_calls(model, tokenizer, template, rows, max_new_tokens=50, count=1)
+    seen: list[Answer] = []
+    found = exact_calls(
+        model, tokenizer, template, rows, max_new_tokens=50, count=1, seen=seen.append
+    )
     assert found == Exact(correct=1, of=1, stopped=1)
+    assert len(seen) == 1
 
 
 @pytest.mark.train

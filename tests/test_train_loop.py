@@ -46,6 +46,7 @@ def test_every_step_says_what_it_cost(trained: Path) -> None:
     for step in steps:
         assert step.keys() >= {"loss", "learning_rate", "grad_norm", "seconds"}
         assert step["tokens_per_second"] > 0
+        assert step["steps"] == 8, "how many there will be, for who looks at it while it runs"
         assert step["peak_memory_gb"] > 0
 
 
@@ -54,6 +55,16 @@ def test_exact_calls_are_logged_beside_the_loss(trained: Path) -> None:
     assert [record["step"] for record in measured] == [4, 8]
     assert all(record["exact_call"]["of"] == 2 for record in measured)
     assert measured[1]["loss"] < measured[0]["loss"]
+
+
+def test_held_out_replies_are_logged_with_their_verdict(trained: Path) -> None:
+    replies = records(trained, "reply")
+    assert [(reply["step"], reply["row"]) for reply in replies] == [(4, 1), (4, 2), (8, 1), (8, 2)]
+    for reply in replies:
+        assert reply["asked"] and reply["wanted"]
+        assert isinstance(reply["said"], str) and isinstance(reply["right"], bool)
+    right = sum(reply["right"] for reply in replies if reply["step"] == 8)
+    assert right == records(trained, "measured")[1]["exact_call"]["correct"]
 
 
 def test_the_summary_says_how_it_was_made(trained: Path) -> None:

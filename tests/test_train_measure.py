@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,29 @@ def test_a_log_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     assert path.read_text() == ""
 
 
+def test_what_is_only_written_is_not_remembered_but_kept(tmp_path: Path) -> None:
+    """Replies by the dozen would push the latest steps out of what a spike is held against."""
+    path = tmp_path / "log.jsonl"
+    first = Log(path)
+    first.begin(0)
+    with first as log:
+        for step in (1, 2):
+            log.append({"type": "step", "step": step})
+            log.write({"type": "reply", "step": step})
+        assert [record["type"] for record in log.records] == ["step", "step"]
+    again = Log(path)
+    again.begin(1)
+    again.close()
+    assert [json.loads(line)["type"] for line in path.read_text().splitlines()] == [
+        *("step", "reply"),
+    ]
+
+
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
     log = Log(tmp_path / "log.jsonl", writing=False)
     log.begin(0)
     log.append({"type": "step", "step": 1})
+    log.write({"type": "reply", "step": 1})
     assert log.of("step") == [{"type": "step", "step": 1}]
     assert not (tmp_path / "log.jsonl").exists()
 

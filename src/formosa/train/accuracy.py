@@ -8,13 +8,31 @@ name and JSON value, whatever their order. A row without calls is right when non
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from formosa.chat.message import Message, ToolCall
 from formosa.chat.parser import parse_reply
 from formosa.chat.template import ChatTemplate
 from formosa.train.rows import Conversation, control_tokens, encode_texts
+
+LONGEST = 2_000  # characters of a text that is kept of an answer
+
+
+class Answer(NamedTuple):
+    """How a row was answered, for people; texts are cut at `LONGEST`.
+
+    Attributes:
+        asked: what was said last before the reply.
+        wanted: the reply of the row, and `said`, that of the model, as they stand in the text.
+        right: whether it holds exactly the right calls; `ended`: by itself.
+    """
+
+    asked: str
+    wanted: str
+    said: str
+    right: bool
+    ended: bool
 
 
 class Exact(NamedTuple):
@@ -45,6 +63,7 @@ def exact_calls(
     max_new_tokens: int,
     count: int | None = None,
     together: bool = False,
+    seen: Callable[[Answer], None] = lambda answer: None,
 ) -> Exact:
     """Ask every row and count the exact ones. One batch, padded on the left.
 
@@ -56,6 +75,7 @@ def exact_calls(
         max_new_tokens: longest reply.
         count: how many of the rows count; None: all.
         together: other processes answer at the same time, and must all come to the end.
+        seen: gets every answer that counts.
     """
     import torch
 
@@ -87,7 +107,8 @@ def exact_calls(
     correct = stopped = 0
     asked = asked[:count]
     for (row, i), tokens in zip(asked, output[: len(asked), width:].tolist(), strict=True):
-        if stop in tokens:
+        ended = stop in tokens
+        if ended:
             stopped += 1
             tokens = tokens[: tokens.index(stop)]
         text = tokenizer.decode(tokens, skip_special_tokens=False)
@@ -96,6 +117,9 @@ def exact_calls(
             row.messages[i].tool_calls, reply.message.tool_calls
         )
         correct += right
+        last = row.messages[i - 1].content[:LONGEST] if i else ""
+        wanted = _written(template, row, i)[:LONGEST]
+        seen(Answer(last, wanted, text[:LONGEST], right, ended))
     return Exact(correct, len(asked), stopped)
 
 
@@ -106,6 +130,13 @@ def _prompt(
     pieces = template.guarded_prompt(row.messages[:end], row.tools, control_tokens=control)
     parts = encode_texts(tokenizer, [pieces] if isinstance(pieces, str) else pieces)
     return [token for part in parts for token in part]
+
+
+def _written(template: ChatTemplate, row: Conversation, i: int) -> str:
+    """The row's own reply as a model would write it, without the stop token."""
+    rendered = template.render(row.messages[: i + 1], row.tools)
+    start, end = rendered.spans[-1] if rendered.spans else (0, 0)
+    return rendered.text[start:end].removesuffix(template.stop)
 
 
 def _first_reply(messages: Sequence[Message]) -> int | None:

@@ -75,7 +75,7 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         values = {key: float(logs[key]) for key in kept if key in logs}
         if not math.isfinite(values["loss"]):  # where the norm didn't tell
             raise not_finite(state.global_step)
-        self._step(state.global_step, values)
+        self._step(state.global_step, state.max_steps, values)
         self._progress(state.global_step, state.max_steps, values["loss"])
         self._measure(state.global_step, state.max_steps)
 
@@ -87,13 +87,14 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         self._log.append(record)
         self._reporters.record(record)
 
-    def _step(self, step: int, values: dict[str, float]) -> None:
+    def _step(self, step: int, steps: int, values: dict[str, float]) -> None:
         now = time.monotonic()
         counted = self.trainer.counted
         before = self._log.recent_steps()
         record: Record = {
             "type": "step",
             "step": step,
+            "steps": steps,
             **values,
             "tokens": counted.tokens,
             "learnt": counted.learnt,
@@ -119,6 +120,8 @@ class Follow(TrainerCallback):  # type: ignore[misc]  # transformers ships no ty
         if step % self._config.measure_every == 0 or step == last:
             found = self._held_out.measure(self.trainer, self._shared)
             self._append({"type": "measured", "step": step, **found})
+            for number, answer in enumerate(self._held_out.answers, start=1):
+                self._log.write({"type": "reply", "step": step, "row": number, **answer._asdict()})
             self._say(_words(found))
             self._keep_best(step, found)
             exact = found.get("exact_call")

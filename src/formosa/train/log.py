@@ -1,14 +1,16 @@
 """The story of a training, one JSON object a line: FOLDER/train/log.jsonl.
 
-    {"type": "step", "step", "loss", "learning_rate", "grad_norm", "tokens", "learnt", "seconds",
-     "tokens_per_second", "peak_memory_gb"}
+    {"type": "step", "step", "steps", "loss", "learning_rate", "grad_norm", "tokens", "learnt",
+     "seconds", "tokens_per_second", "peak_memory_gb"}
     {"type": "spike", "step", "loss", "usual"}                      a loss far above those before it
     {"type": "measured", "step", "loss", "exact_call": {…}}         on held-out rows; of documents
                                                                     "perplexity" instead
+    {"type": "reply", "step", "row", "asked", "wanted", "said",     one of its rows, as it was
+     "right", "ended"}                                              answered
     {"type": "best", "step", "by", "value", "loss"}                 the best measured so far
 
 `loss` is the mean cross entropy of a learnt token in natural logarithms, `seconds` the time spent
-so far over all attempts. Only the first process writes.
+so far over all attempts, `steps` how many there will be. Only the first process writes.
 """
 
 from __future__ import annotations
@@ -55,7 +57,12 @@ class Log:
                 self._lines.append(record)
 
     def append(self, record: Record) -> None:
+        """Remember it, and write it."""
         self.records.append(record)
+        self.write(record)
+
+    def write(self, record: Record) -> None:
+        """Write it only: what people read and nothing here looks at again."""
         if self._lines:
             self._lines.append(record)
 

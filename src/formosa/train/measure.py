@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from formosa.checkpoints import quiet_transformers
-from formosa.train.accuracy import Exact, exact_calls
+from formosa.train.accuracy import Answer, Exact, exact_calls
 from formosa.train.config import TrainConfig
 from formosa.train.packing import collate, groups
 from formosa.train.parallel import Arrangement
@@ -38,6 +38,9 @@ class HeldOut:
         config: the recipe's `train:` part.
         tokenizer: after `prepare_tokenizer`.
         prepared: what that said.
+
+    Attributes:
+        answers: those of the latest measurement that this process got.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class HeldOut:
         self.asked = [row for row in read if isinstance(row, Conversation)]
         if config.objective == "cpt":
             self.asked = []
+        self.answers: list[Answer] = []
 
     def measure(self, trainer: Any, shared: Arrangement) -> dict[str, Any]:
         """`loss` (natural logarithm, by token) and, of conversations, `exact_call`. Called by
@@ -76,6 +80,7 @@ class HeldOut:
 
     def _exact(self, model: Any, rows: Sequence[Conversation], shared: Arrangement) -> Exact:
         results = []
+        self.answers = []
         for share, count in shares(rows, PROMPTS, *place(shared)):
             found = exact_calls(
                 model,
@@ -85,6 +90,7 @@ class HeldOut:
                 max_new_tokens=self._config.measure_tokens,
                 count=count,
                 together=shared.sharded,
+                seen=self.answers.append,
             )
             results.append(found)
         return Exact(*(int(value) for value in total(results, len(Exact._fields), model.device)))

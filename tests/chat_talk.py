@@ -16,7 +16,7 @@ from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.serve.run import serving
 from formosa.tools.registry import Registry, RunnableTool
-from formosa.web.chat import chat_pages
+from formosa.web.chat.pages import chat_pages
 
 THOUGHT = "兩個城市可以一起查。"
 

@@ -23,9 +23,9 @@ from formosa.engines.templated import TemplatedChat
 from formosa.errors import DataError, MessageError, UserError
 from formosa.serve.app import create_app
 from formosa.serve.pages import Pages
-from formosa.web.chat import SCRIPTS, chat_page, chat_pages
-from formosa.web.chat_saved import conversation_of, export, read_conversation, readable
-from formosa.web.chat_words import SAVED, SPOKEN, WORDS
+from formosa.web.chat.pages import SCRIPTS, chat_page, chat_pages, export
+from formosa.web.chat.saved import conversation_of, read_conversation, readable, saved_page
+from formosa.web.chat.words import SAVED, SPOKEN, WORDS
 from formosa.web.site import Site
 from formosa.web.words import Lang
 
@@ -34,7 +34,7 @@ LANGS: tuple[Lang, ...] = get_args(Lang)
 
 
 def static(name: str) -> str:
-    return resources.files("formosa.web").joinpath("static", name).read_text("utf-8")
+    return resources.files("formosa.web").joinpath("static", *name.split("/")).read_text("utf-8")
 
 
 def app_of(**options: Any) -> Starlette:
@@ -95,7 +95,7 @@ def test_every_text_of_the_scripts_is_said_in_both_languages() -> None:
 def test_no_words_are_kept_that_nobody_says() -> None:
     scripts = "".join(map(static, SCRIPTS))
     assert not [text for text in SPOKEN if f'"{text}"' not in scripts]
-    template = resources.files("formosa.web").joinpath("templates", "chat.html.jinja")
+    template = resources.files("formosa.web").joinpath("templates", "chat", "page.html.jinja")
     said = set(re.findall(r'_\("([^"]*)"', template.read_text("utf-8")))
     assert not set(WORDS) - said
 
@@ -184,7 +184,7 @@ def test_a_kept_conversation_shows_each_result_under_its_own_call() -> None:
 
 @pytest.mark.parametrize("lang", LANGS)
 def test_a_kept_conversation_is_one_file_without_scripts_of_its_own(lang: Lang) -> None:
-    html = export(conversation_of(TALK, "talk"), lang)
+    html = saved_page(conversation_of(TALK, "talk"), lang)
     page = Elements(html)
     assert [tag for tag, _ in page.found].count("script") == 1  # the shell's: light and dark
     assert not [a for _, a in page.found if "src" in a or a.get("href", "#")[:1] not in ("#", "d")]  # type: ignore[index]
@@ -203,7 +203,7 @@ def test_hostile_words_are_words_in_a_kept_conversation() -> None:
             {"role": "tool", "tool_call_id": "a", "content": ATTACK},
         ],
     }
-    html = export(conversation_of(talk, "talk"), "en")
+    html = saved_page(conversation_of(talk, "talk"), "en")
     page = Elements(html)
     assert not [tag for tag, _ in page.found if tag == "img"]
     assert [tag for tag, _ in page.found].count("script") == 1
@@ -218,6 +218,9 @@ def test_the_terminal_s_conversations_can_be_shown_too(tmp_path: Path) -> None:
     path = tmp_path / "talk.json"
     save_conversation(path, [Message("user", "你好"), Message("assistant", "嗨")], [])
     assert [turn.text for turn in read_conversation(path).turns] == ["你好", "嗨"]
+    assert "你好" in export([path], "zh-TW")
+    with pytest.raises(UserError, match="one conversation"):
+        export([path, path], "zh-TW")
 
 
 def test_a_file_that_is_no_conversation_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from formosa.tools.function import tool
 from formosa.tools.log import ToolLog
 from formosa.tools.registry import Registry, RunnableTool
 from formosa.tools.runner import Limits
-from formosa.web.chat_tools import run_as_they_come, tool_routes
+from formosa.web.chat.tools import run_as_they_come, tool_routes
 
 ORIGIN = "http://127.0.0.1"
 sent: list[str] = []

@@ -12,12 +12,13 @@ from playwright.sync_api import Browser, Page, expect
 
 from chat_talk import THOUGHT, GatedEngine, call, card, chat_at, ended, replies, say, scripted
 from formosa.chat.template import ChatTemplate
+from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
 from formosa.serve.run import serving
 from formosa.tools.function import tool
 from formosa.tools.log import ToolLog
 from formosa.tools.registry import Registry
-from formosa.web.chat import chat_pages
+from formosa.web.chat.pages import chat_pages
 
 sent: list[str] = []
 gate = threading.Event()
@@ -214,6 +215,20 @@ def test_a_model_that_repeats_its_calls_is_not_asked_for_ever(page: Page) -> Non
         ended(page)
         expect(replies(page)).to_have_count(2)
         expect(replies(page).last.locator(".facts-line .tag")).to_have_text("呼叫次數太多，已停止")
+
+
+def test_a_call_that_is_forced_is_forced_once(page: Page) -> None:
+    """Forced each time, a model could only call and never answer."""
+    forced = call("get_weather", location="高雄")
+    engine = ScriptedEngine(["29 度。"], under=[forced])
+    with chat_at(get_weather, m=TemplatedChat(engine)) as url:
+        page.goto(url)
+        page.get_by_label("可以呼叫哪些").select_option("name:get_weather")
+        say(page, "你好")
+        expect(replies(page).last.locator(".says")).to_have_text("29 度。")
+        expect(replies(page)).to_have_count(2)
+        ended(page)
+    assert [sampling.grammar is not None for _, sampling in engine.requests] == [True, False]
 
 
 # -- branches --------------------------------------------------------------------------------

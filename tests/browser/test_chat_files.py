@@ -16,7 +16,7 @@ from chat_talk import THOUGHT, call, chat_at, ended, replies, say, scripted
 from formosa.cli.history import load_conversation
 from formosa.engines.templated import TemplatedChat
 from formosa.tools.function import tool
-from formosa.web.chat_saved import read_conversation
+from formosa.web.chat.saved import read_conversation
 
 TRICKY = "it's \"quoted\" $HOME `id` \\n \\ 'x' 台北😀 \u202eabc\u2066 \x07 !! %d\n第二行\ttab"
 

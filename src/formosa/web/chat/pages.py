@@ -1,42 +1,44 @@
 """The chat page of `formosa serve`: its routes, and what the page is given.
 
-The page itself is `templates/chat.html.jinja` with the scripts below. It asks the API of the very
-server that it comes from, so nothing here knows models. It holds no secrets and answers without a
-key; what it asks for needs one where the server does.
+The page itself is `templates/chat/page.html.jinja` with the scripts below. It asks the API of the
+very server that it comes from, so nothing here knows models. It holds no secrets and answers
+without a key; what it asks for needs one where the server does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from formosa.errors import UserError
 from formosa.serve.connection import answering
 from formosa.serve.pages import Pages
 from formosa.tools.registry import Registry
 from formosa.tools.runner import Limits, Record
-from formosa.web.chat_saved import export, read_body
-from formosa.web.chat_tools import refuse_other_origins, tool_routes
-from formosa.web.chat_words import SPOKEN, WORDS
+from formosa.web.chat.saved import read_body, read_conversation, saved_page
+from formosa.web.chat.tools import refuse_other_origins, tool_routes
+from formosa.web.chat.words import SPOKEN, WORDS
 from formosa.web.page import Rendered, render
 from formosa.web.site import Link, Site, answer, language
 from formosa.web.words import Lang, Words
 
 SCRIPTS = (
-    "chat_stream.js",  # what the server sends
-    "chat_text.js",  # words as elements
-    "chat_tree.js",  # the conversation and its branches
-    "chat_settings.js",  # what is asked besides
-    "chat_raw.js",  # raw text and tokens
-    "chat_message.js",  # one turn
-    "chat_tools.js",  # which tools, and running their calls
-    "chat_code.js",  # curl, Python
-    "chat_column.js",  # one model's conversation
-    "chat.js",  # the page
+    "chat/stream.js",  # what the server sends
+    "chat/text.js",  # words as elements
+    "chat/tree.js",  # the conversation and its branches
+    "chat/settings.js",  # what is asked besides
+    "chat/raw.js",  # raw text and tokens
+    "chat/message.js",  # one turn
+    "chat/tools.js",  # which tools, and running their calls
+    "chat/code.js",  # curl, Python
+    "chat/column.js",  # one model's conversation
+    "chat/page.js",  # the page
 )
 LINKS = (Link("Chat", "/chat"),)
 
@@ -67,7 +69,7 @@ def chat_pages(
         lang = language(request)
 
         async def write(body: bytes) -> Response:
-            html = export(read_body(body), lang)
+            html = saved_page(read_body(body), lang)
             # A file to be kept, and not a page of this origin: it is full of a model's words.
             headers = {
                 "Content-Disposition": 'attachment; filename="chat.html"',
@@ -92,14 +94,26 @@ def chat_page(site: Site, *, keyed: bool = False) -> Rendered:
     words = Words(site.lang, SPOKEN)
     data = {"keyed": keyed, "words": {text: words(text) for text in SPOKEN}}
     return render(
-        "chat.html.jinja",
+        "chat/page.html.jinja",
         site,
         title=Words(site.lang, WORDS)("Chat"),
         words=WORDS,
         scripts=SCRIPTS,
-        styles=("chat.css",),
+        styles=("chat/page.css",),
         data=data,
     )
+
+
+def export(paths: Sequence[Path], lang: Lang) -> str:
+    """A conversation in a file, the chat page's or the terminal's, as one page that only shows it.
+
+    Raises:
+        UserError: it is not one file, or can't be read.
+        DataError, MessageError: it holds no conversation.
+    """
+    if len(paths) != 1:
+        raise UserError("A page shows one conversation.", "name one file for each page")
+    return saved_page(read_conversation(paths[0]), lang)
 
 
 def _site(request: Request) -> Site:

@@ -17,7 +17,7 @@ from formosa.errors import DataError
 from formosa.files import read_json
 from formosa.serve.history import read_messages
 from formosa.serve.protocol import RequestError
-from formosa.web.chat_words import SAVED
+from formosa.web.chat.words import SAVED
 from formosa.web.page import render
 from formosa.web.site import Site
 from formosa.web.words import Lang, Words
@@ -94,7 +94,7 @@ def conversation_of(value: Any, name: str) -> Conversation:
     )
 
 
-def export(conversation: Conversation, lang: Lang) -> str:
+def saved_page(conversation: Conversation, lang: Lang) -> str:
     """The page as one file."""
     words = Words(lang, SAVED)
     heading = (
@@ -103,11 +103,11 @@ def export(conversation: Conversation, lang: Lang) -> str:
         else words("Conversation")
     )
     return render(
-        "chat_saved.html.jinja",
+        "chat/saved.html.jinja",
         Site(lang),
         title=heading,
         words=SAVED,
-        styles=("chat.css",),
+        styles=("chat/page.css",),
         heading=heading,
         conversation=conversation,
         readable=readable,

@@ -69,7 +69,7 @@ const chatColumn = (() => {
         for (let round = 1; ; round += 1) {
           const turn = this.tree.add(parent, chatTree.reply({ model: this.model, running: true }));
           this.draw();
-          await this.read(turn);
+          await this.read(turn, round);
           const going = await this.run(turn, before, round);
           if (!going) break;
           before = turn.calls;
@@ -81,13 +81,14 @@ const chatColumn = (() => {
       }
     }
 
-    // One reply of the model.
-    async read(turn) {
+    // One reply of the model. A call that is forced is forced once: it would never answer else.
+    async read(turn, round) {
       const { page } = this;
       const view = this.views.get(turn.id);
       const path = this.tree.path();
       const body = { ...this.request(path.slice(0, path.indexOf(turn))), stream: true,
         stream_options: { include_usage: true }, formosa: { raw: true } };
+      if (round > 1 && body.tool_choice !== "none") delete body.tool_choice;
       if (page.wantsTokens()) Object.assign(body, { logprobs: true, top_logprobs: 5 });
       const reply = new chatStream.Reply();
       const began = performance.now();

@@ -182,7 +182,7 @@ const chatMessage = (() => {
     try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
   }
 
-  function seconds(value) { return `${value < 10 ? value.toFixed(2) : value.toFixed(0)} s`; }
+  function seconds(value) { return `${value < 10 ? value.toFixed(2) : value.toFixed(0)}\u00a0s`; }
 
   function factsOf(turn, say) {
     const facts = [];

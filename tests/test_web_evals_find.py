@@ -127,6 +127,33 @@ def test_a_search_finds_exactly_the_replies_that_hold_the_text(
     assert holding(index, wanted) == expected
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"why": "讀出 這裡"},
+        {"subject": "讀出 這裡"},
+        {"gold": ["讀出 這裡"]},
+        {"id": "讀出 這裡"},
+        {"error": "讀出 這裡"},
+        {"reply": {"private": {"read": "讀出 這裡"}}},
+        {"reply": {"text": "", "message": {"content": ""}, "defects": [["讀出 這裡"]]}},
+        {
+            "reply": {
+                "text": "",
+                "message": {"content": ""},
+                "logprobs": [[["讀出 這裡", -1.0], []]],
+            }
+        },
+    ],
+)
+def test_what_the_model_did_not_write_is_not_found(tmp_path: Path, changes: Any) -> None:
+    """Also where a line is not parsed for it."""
+    record = sample_of(**{"id": "q1", "outcome": "wrong", **changes})
+    index = LogIndex(write_log(tmp_path / "a.jsonl", start_of(), record, sample_of("q2")))
+    for wanted in ("讀出 這裡", "這裡", "讀"):
+        assert holding(index, wanted) == set()
+
+
 def test_an_answer_that_was_asked_again_is_found_by_its_last_reply(tmp_path: Path) -> None:
     records = [sample_of("q1", text="old"), sample_of("q1", text="new")]
     index = LogIndex(write_log(tmp_path / "a.jsonl", start_of(), *records))

@@ -44,6 +44,7 @@ State = Literal["finished", "running", "interrupted"]
 
 _PLACES = {name.encode(): place for place, name in enumerate(OUTCOMES)}
 _CORRECT, _FAILED = OUTCOMES.index("correct"), OUTCOMES.index("failed")
+_AT_ONCE = 4096  # rows
 _UNKNOWN = -1  # a number that the log does not say
 _NOTHING, _NOTHING3 = (_UNKNOWN,) * 2, (_UNKNOWN,) * 3
 _REPEATS = 1 << 32  # more than any question is asked
@@ -96,7 +97,7 @@ class LogIndex:
         # In the order in which `_put` fills them; a column for each scorer follows.
         self._columns: list[Any] = [self.question, self.repeat, self.subject, self.offset]
         self._columns += [self.seconds, *self.tokens, *self.purity_counts]
-        self._adders = [column.append for column in self._columns]
+        self._waiting: list[tuple[Any, ...]] = []  # rows that stand in no column yet
         self._tail: re.Pattern[bytes] | None = None
         self._questions: dict[str, int] = {}
         self._subjects: dict[bytes, int] = {}
@@ -147,7 +148,10 @@ class LogIndex:
                     self._forget()
                 before = self._read
                 file.seek(before)
-                self._read_on(file)
+                try:
+                    self._read_on(file)
+                finally:
+                    self._fill()
                 self._file, self._seen = found, seen
         except OSError as error:
             problem = explain_read_error(error, self.path)
@@ -169,6 +173,8 @@ class LogIndex:
             if not self._quick(line):
                 self._careful(line)
             self._read += len(line)
+            if len(self._waiting) >= _AT_ONCE:
+                self._fill()
 
     def _quick(self, line: bytes) -> bool:
         """Take a sample as our writer writes it; False where it looks otherwise."""
@@ -221,7 +227,6 @@ class LogIndex:
             self.scorers = [str(name) for name in self.start["scorers"]]
             self.outcome = {name: bytearray() for name in self.scorers}
             self._columns.extend(self.outcome.values())
-            self._adders.extend(column.append for column in self.outcome.values())
             self._tail = _tail(self.scorers)
         elif kind == "sample":
             check_sample(self.path, number, record, self.start)
@@ -263,7 +268,8 @@ class LogIndex:
     ) -> None:
         questions = self._questions
         question = questions.setdefault(id, len(questions))
-        row = self._rows.setdefault(question * _REPEATS + repeat, len(self.offset))
+        count = len(self._rows)
+        row = self._rows.setdefault(question * _REPEATS + repeat, count)
         if question == len(self.ids):
             self.ids.append(id)
         self.end = None
@@ -273,12 +279,18 @@ class LogIndex:
         han, simplified, mainland = purity or _NOTHING3
         values = (question, repeat, subject, self._read, seconds, prompt, reply,
                   han, simplified, mainland, *places)  # fmt: skip
-        if row == len(self.offset):
-            for add, value in zip(self._adders, values, strict=True):
-                add(value)
-        else:  # asked again: the last answer counts
-            for column, value in zip(self._columns, values, strict=True):
-                column[row] = value
+        if row == count:
+            self._waiting.append(values)
+            return
+        self._fill()
+        for column, value in zip(self._columns, values, strict=True):
+            column[row] = value  # asked again: the last answer counts
+
+    def _fill(self) -> None:
+        """Put the waiting rows into the columns: column by column, since that is quicker."""
+        for column, values in zip(self._columns, zip(*self._waiting, strict=True), strict=False):
+            column.extend(values)
+        self._waiting.clear()
 
     # What is in it
 

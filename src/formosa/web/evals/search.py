@@ -1,8 +1,9 @@
 """Which answers of a log hold a text: in the reply, its reasoning, or its tool calls.
 
-The file is searched as bytes, block by block, for the text as JSON spells it; only lines in which
-it occurs are parsed, to see that it stands in a reply and not in a reason or a key. Letters A to Z
-are found in either case.
+The file is searched as bytes, block by block, for the text as JSON spells it. A line in which it
+occurs is parsed, to see that it stands in a reply and not in a reason or a key; unless that is
+plain already: a text with a space or with other letters than ASCII's is no part of a key, and the
+reply is what stands between two keys. Letters A to Z are found in either case.
 
 Knows logs. Knows nothing of questions.
 """
@@ -19,6 +20,7 @@ from formosa.results.index import LogIndex
 from formosa.results.log import Record
 
 BLOCK = 1 << 22  # bytes that are searched at a time
+_REPLY = b',"reply":{"text":"'
 _LOWER = {ord("A") + i: ord("a") + i for i in range(26)}
 
 
@@ -42,15 +44,18 @@ def holding(index: LogIndex, text: str) -> set[int]:
     offsets = [index.offset[row] for row in order]
     found: set[int] = set()
     for needle in needles:
-        for place, line in _lines(index, needle):
-            at = bisect_right(offsets, place) - 1
-            if at >= 0 and offsets[at] == place and _holds(line, wanted):
-                found.add(order[at])
+        plain = b" " in needle or not needle.isascii()
+        for place, line, at in _lines(index, needle):
+            known = bisect_right(offsets, place) - 1
+            if known < 0 or offsets[known] != place:
+                continue  # the line of an answer that was asked again, or of none
+            if (plain and _is_plain(line, at)) or _holds(line, wanted):
+                found.add(order[known])
     return found
 
 
-def _lines(index: LogIndex, needle: bytes) -> Iterator[tuple[int, bytes]]:
-    """(place, line) of every line in whose bytes the needle occurs."""
+def _lines(index: LogIndex, needle: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Every line in whose bytes the needle occurs: its place, the line, and where in it first."""
     try:
         with index.path.open("rb") as file:
             begin, end = 0, index.version[1]
@@ -64,11 +69,21 @@ def _lines(index: LogIndex, needle: bytes) -> Iterator[tuple[int, bytes]]:
                     first = block.rfind(b"\n", 0, at) + 1
                     last = block.find(b"\n", at)
                     last = len(block) if last < 0 else last
-                    yield begin + first, block[first:last]
+                    yield begin + first, block[first:last], at - first
                     at = low.find(needle, last)
                 begin += len(block)
     except OSError as error:
         raise LogError(f"Cannot read {index.path}: {error.strerror or error}.") from error
+
+
+def _is_plain(line: bytes, at: int) -> bool:
+    """Whether what is at this place of a line is surely the model's, without parsing the line."""
+    begin = line.find(_REPLY)
+    return (
+        0 < begin < at < line.find(b',"error":', begin)
+        and b',"logprobs":[' not in line
+        and b',"defects":[' not in line
+    )
 
 
 def _holds(line: bytes, wanted: str) -> bool:

@@ -214,6 +214,8 @@ CALL = {"calls": [call("1", "get_weather", location="台北")]}
         {"origin": "https://evil.example"},
         {"origin": "http://127.0.0.1:8001"},  # another server on this machine
         {"origin": "http://127.0.0.1.evil.example"},
+        {"origin": "http://["},
+        {"origin": ""},
         {"origin": "null"},  # a sandboxed frame, a file
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},

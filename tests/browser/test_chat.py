@@ -262,6 +262,25 @@ def test_editing_and_asking_again_make_branches_that_can_be_gone_through(page: P
         expect(page.locator("article.user .says")).to_have_text("改過的第一問")
 
 
+def test_the_keyboard_stays_where_it_was(page: Page) -> None:
+    """What is drawn anew would else throw it back to the top of the page."""
+    count = iter(range(1, 9))
+    with chat_at(m=scripted(lambda _: f"回覆 {next(count)}")) as url:
+        page.goto(url)
+        say(page, "問")
+        ended(page)
+        page.get_by_role("button", name="重試").press("Enter")
+        expect(replies(page).locator(".says")).to_have_text("回覆 2")
+        ended(page)
+        expect(page.get_by_role("button", name="重試")).to_be_focused()
+        page.get_by_role("button", name="前一個版本").press("Enter")
+        expect(replies(page).locator(".says")).to_have_text("回覆 1")
+        replies(page).get_by_role("button", name="刪除").press("Enter")
+        expect(replies(page).locator(".says")).to_have_text("回覆 2")
+        replies(page).get_by_role("button", name="刪除").press("Enter")
+        expect(page.locator("#message")).to_be_focused()
+
+
 # -- what is asked besides -------------------------------------------------------------------
 
 

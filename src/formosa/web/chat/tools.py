@@ -103,9 +103,15 @@ def refuse_other_origins(request: Request) -> None:
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
     host = request.headers.get("host", "").lower()
-    other = origin is not None and urlsplit(origin).netloc.lower() != host
-    if other or site not in ("same-origin", "none"):
+    if (origin is not None and _host(origin) != host) or site not in ("same-origin", "none"):
         raise RequestError(403, "only this server's own pages may ask for that")
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # no browser says that
+        return None
 
 
 def shown_tool(item: RunnableTool) -> dict[str, Any]:

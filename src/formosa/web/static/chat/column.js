@@ -34,6 +34,7 @@ const chatColumn = (() => {
     draw() {
       const { say } = this.page;
       const path = this.tree.path();
+      const focused = this.focused();
       this.views.clear();
       this.thread.replaceChildren(...path.map((turn) => {
         const act = {
@@ -50,7 +51,25 @@ const chatColumn = (() => {
       if (!path.length) {
         this.thread.append(element("p", { class: "muted empty" }, say("Nothing was said yet.")));
       }
+      if (focused) this.focus(focused);
       this.page.changed();
+    }
+
+    // Where the keyboard is in this thread: which turn, and which of its buttons.
+    focused() {
+      const { activeElement } = document;
+      if (!this.thread.contains(activeElement)) return null;
+      const place = [...this.thread.children].indexOf(activeElement.closest("article"));
+      return { place, name: activeElement.getAttribute("aria-label") ?? activeElement.textContent };
+    }
+
+    // The same button of the turn that now stands there; else where the next message is written.
+    focus({ place, name }) {
+      const buttons = this.thread.children[place]?.querySelectorAll("button:not(:disabled)") ?? [];
+      const same = [...buttons].find(
+        (button) => (button.getAttribute("aria-label") ?? button.textContent) === name);
+      if (same) same.focus({ preventScroll: true });
+      else this.page.focus();
     }
 
     async ask(text, parent = this.tree.end) {

@@ -33,6 +33,7 @@
     sampling: () => chatSettings.sampling(form, chatTools.chosen(form)),
     knowsThinking: (model) => Boolean(props.get(model)?.template?.thinking),
     changed: paint,
+    focus: () => input.focus({ preventScroll: true }),
     follow() { if (atEnd) window.scrollTo(0, document.documentElement.scrollHeight); },
     copy,
     showCode,

@@ -70,6 +70,7 @@ CODES_ZH = {
     "log-supports": "有紀錄得到相同的數字",
     "rerun-reproduced": "重新評測後，所稱數值落在區間內",
     "rerun-differs": "重新評測後，所稱數值落在區間外",
+    "rerun-model": "重新評測的模型與卡上的名稱不同",
     "rerun-impossible": "這裡無法重新評測，以及原因",
     "number-without-claim": "表格裡的數字沒有紀錄佐證",
     "model-index-without-claim": "model-index 的項目沒有紀錄佐證",

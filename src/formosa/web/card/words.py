@@ -30,8 +30,6 @@ CARD = {
     "line {n}": "第 {n} 行",
     "to check:": "檢查方式：",
     "The card's text": "模型卡內文",
-    "Copy": "複製",
-    "Copied": "已複製",
     "backed": "有佐證",
     "wrong": "有錯",
     "Figures:": "數字：",

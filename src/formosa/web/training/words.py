@@ -10,7 +10,7 @@ TRAINING = {
     "Loss": "損失",
     "nats": "nat",
     "Mean cross entropy of a learnt token; lower is better.": (
-        "每個學習詞元的平均交叉熵，越低越好。"
+        "每個學習 token 的平均交叉熵，越低越好。"
     ),
     "Exact calls": "完全正確的呼叫",
     "Held-out rows answered with exactly the right calls.": (
@@ -23,7 +23,7 @@ TRAINING = {
         "裁剪之前；損失突然升高之前，常會先跳一下。"
     ),
     "Speed": "速度",
-    "tokens/s": "詞元／秒",
+    "tokens/s": "token／秒",
     "Over all processes.": "所有行程合計。",
     "Memory": "記憶體",
     "GB": "GB",
@@ -38,7 +38,6 @@ TRAINING = {
     # the page
     "Training of {name}": "{name} 的訓練",
     "{n} runs": "{n} 次執行",
-    "Runs": "執行",
     "What each run comes to so far": "每次執行目前的結果",
     "Run": "執行",
     "State": "狀態",
@@ -54,7 +53,7 @@ TRAINING = {
     "about {time}": "約 {time}",
     "Held-out loss": "保留資料損失",
     "{correct} of {of}": "{correct}／{of}",
-    "Tokens": "詞元",
+    "Tokens": "token",
     "The values": "數值",
     "{title} by step": "{title}，依步數",
     "Nothing has been logged yet.": "還沒有任何紀錄。",
@@ -81,7 +80,7 @@ TRAINING = {
     "Method": "方法",
     "Rows of a step": "每步的資料列",
     "Longest row": "最長的資料列",
-    "{n} tokens": "{n} 個詞元",
+    "{n} tokens": "{n} 個 token",
     "Precision": "精度",
     "Machine": "機器",
     "Seed": "亂數種子",
@@ -94,22 +93,20 @@ TRAINING = {
     "Learnt text is coloured and underlined; the model only reads the rest.": (
         "上色並加底線的文字是模型要學會寫的，其餘只是它讀到的內容。"
     ),
-    "Framed words are control tokens.": "加框的是控制詞元。",
-    "this is learnt": "這是要學的",
-    "this is only read": "這只是讀到的",
+    "Framed words are control tokens.": "加框的是控制 token。",
     "learnt": "要學",
     "only read": "只讀",
     "{n} rows": "{n} 列",
     "{n} whole": "完整 {n} 列",
     "{n} split": "切開 {n} 列",
-    "{n} dropped: longer than {limit} tokens": "捨棄 {n} 列：超過 {limit} 個詞元",
+    "{n} dropped: longer than {limit} tokens": "捨棄 {n} 列：超過 {limit} 個 token",
     "{n} dropped": "捨棄 {n} 列",
     "{n} turns of the assistant fit nowhere": "助理有 {n} 個回合放不進去",
     "{n} rows spell a control token; it stays words": (
-        "{n} 列寫出了控制詞元的字樣，它們只當作一般文字"
+        "{n} 列寫出了控制 token 的字樣，它們只當作一般文字"
     ),
     "{tokens} tokens, {learnt} of them learnt ({share})": (
-        "{tokens} 個詞元，其中 {learnt} 個要學（{share}）"
+        "{tokens} 個 token，其中 {learnt} 個要學（{share}）"
     ),
     "What became of the rows": "資料列的去向",
     "The longest rows": "最長的資料列",
@@ -126,7 +123,6 @@ TRAINING = {
     "Show": "顯示",
     "{matching} of {total} rows": "{total} 列中的 {matching} 列",
     "Page {number} of {pages}": "第 {number}／{pages} 頁",
-    "Page": "頁",
     "First": "最前",
     "Previous": "上一頁",
     "Next": "下一頁",
@@ -139,11 +135,9 @@ TRAINING = {
     "{n} more characters": "還有 {n} 個字元",
     "A training would refuse this row: {why}": "訓練會拒絕這一列：{why}",
     "Shown with ChatML's control tokens: nothing here says yet which ones the base has.": (
-        "以 ChatML 的控制詞元顯示：目前還沒有檔案說明基底模型用的是哪些。"
+        "以 ChatML 的控制 token 顯示：目前還沒有檔案說明基底模型用的是哪些。"
     ),
     "No row has this source and kind.": "沒有這個來源與種類的資料列。",
-    "Token ids:": "詞元編號：",
-    "These rows are no longer here.": "這些資料列已經不在這裡了。",
     "system": "系統",
     "user": "使用者",
     "assistant": "助理",

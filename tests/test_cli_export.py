@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from command_line import formosa
+from formosa.engines.gguf import read_metadata
 from formosa.files import write_json
 from tiny_adapter import write_tiny_adapter
 
@@ -154,7 +155,9 @@ def test_a_run_knows_its_base_its_adapter_and_its_hashes(
     assert fields["general.base_model.0.repo_url"] == "https://huggingface.co/org/tiny"
     assert len(fields["formosa.recipe.sha256"]) == 64
     assert formosa("export", "merge", run, tmp_path / "merged").code == 0
-    assert formosa("export", "adapter", run, tmp_path / "a.gguf").code == 0
+    assert formosa("export", "adapter", run, tmp_path / "a.gguf", "--level", "F16").code == 0
+    own = read_metadata(tmp_path / "a.gguf")["tokenizer.chat_template"]
+    assert own == (run / "checkpoint" / "chat_template.jinja").read_text(encoding="utf-8")
 
 
 def test_levels_are_compared_in_a_table_and_a_plot(tiny_checkpoint: Path, tmp_path: Path) -> None:

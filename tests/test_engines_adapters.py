@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from formosa.chat.message import Message
+from formosa.chat.template import ChatTemplate
 from formosa.engines.open import open_chat
 from formosa.engines.protocol import ChatModel, ChatRequest, Sampling
 from formosa.engines.templated import TemplatedChat
@@ -70,16 +71,23 @@ def test_a_log_names_both_files(made: Path) -> None:
         asyncio.run(chat.aclose())
 
 
-def test_its_template_is_that_of_the_base(made: Path) -> None:
-    chat = open_chat(f"{made}/base.gguf+{made}/lora.gguf", context=256, threads=1)
+def template_of(name: str, **options: str) -> str:
+    chat = open_chat(name, context=256, threads=1, **options)  # type: ignore[arg-type]
     assert isinstance(chat, TemplatedChat)
-    plain = open_chat(f"{made}/base.gguf", context=256, threads=1)
-    assert isinstance(plain, TemplatedChat)
-    try:
-        assert chat.template.source == plain.template.source
-    finally:
-        asyncio.run(chat.aclose())
-        asyncio.run(plain.aclose())
+    asyncio.run(chat.aclose())
+    return chat.template.source
+
+
+def test_its_template_is_the_one_it_was_trained_with(made: Path, tiny_checkpoint: Path) -> None:
+    """The base may have none, or one of its own that knows no tools."""
+    adapter = write_tiny_adapter(tiny_checkpoint, made / "b")
+    own = ChatTemplate.formosa("gemma").source
+    write_adapter(tiny_checkpoint, adapter, made / "own.gguf", name="own", template=own)
+    base = template_of(f"{made}/base.gguf")
+    assert template_of(f"{made}/base.gguf+{made}/own.gguf") == own != base
+    assert template_of(f"{made}/base.gguf+{made}/lora.gguf") == base
+    forced = template_of(f"{made}/base.gguf+{made}/own.gguf", template="llama3")
+    assert forced == ChatTemplate.formosa("llama3").source
 
 
 def test_an_adapter_takes_no_other_adapters(made: Path) -> None:

@@ -157,6 +157,8 @@ def adapter(
 
     base, found, _ = _base_and_adapter(out, parts)
     metadata = described_run(run_of(Path(parts[0]))) if len(parts) == 1 else {}
+    beside = found.parent / "chat_template.jinja"  # of the checkpoint whose adapter it is
+    template = beside.read_text(encoding="utf-8") if beside.exists() else ""
     with _progress(out) as progress:
         write_adapter(
             base,
@@ -164,6 +166,7 @@ def adapter(
             file,
             name=name or file.stem,
             level=level,
+            template=template,
             metadata=metadata,
             progress=progress,
         )

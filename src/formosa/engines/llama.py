@@ -126,17 +126,13 @@ class LlamaEngine:
             props = client.get("/props").raise_for_status().json()
         trained = int(props["default_generation_settings"]["n_ctx"])
         # llama.cpp fills the gap with ChatML when the file has no template; the file is the truth.
-        source = metadata.get("tokenizer.chat_template")
+        self.begin_and_end = props["bos_token"], props["eos_token"]
         self._info = ModelInfo(
             name=name or path.stem,
             context=min(context, trained),
             path=str(path),
             sha256=sha256,
-            template=ChatTemplate.from_source(
-                source, bos_token=props["bos_token"], eos_token=props["eos_token"]
-            )
-            if isinstance(source, str)
-            else None,
+            template=_template(metadata, self.begin_and_end),
             details={
                 "engine": "llama.cpp",
                 "version": f"xllamacpp {version()}",
@@ -312,16 +308,21 @@ class LlamaEngine:
 
 
 class AdaptedLlama:
-    """A text engine that answers with one LoRA adapter of a `LlamaEngine`, on the same server."""
+    """A text engine that answers with one LoRA adapter of a `LlamaEngine`, on the same server.
+
+    Its template is the one that the adapter was trained with, where the file holds it.
+    """
 
     def __init__(self, engine: LlamaEngine, name: str, path: Path) -> None:
         self._engine, self._name = engine, name
         base = engine.info
+        own = _template(read_metadata(path), engine.begin_and_end)
         self.info = replace(
             base,
             name=name,
             path=str(path),
             sha256=sha256_file(path),
+            template=own or base.template,
             details={**base.details, "base": base.name, "base_sha256": base.sha256},
         )
 
@@ -337,6 +338,14 @@ class AdaptedLlama:
     async def aclose(self) -> None:
         """Closes the server, and so the base model and its other adapters too."""
         await self._engine.aclose()
+
+
+def _template(metadata: Mapping[str, Any], ends: tuple[str, str]) -> ChatTemplate | None:
+    """The template in a file's header; None where there is none."""
+    source = metadata.get("tokenizer.chat_template")
+    if not isinstance(source, str):
+        return None
+    return ChatTemplate.from_source(source, bos_token=ends[0], eos_token=ends[1])
 
 
 def _check_adapter(name: str, adapter: Mapping[str, Any], base: Mapping[str, Any]) -> None:

@@ -135,8 +135,8 @@ def _adapted(
         sha256=sha256_file(found.path),
         adapters={found.name: found.adapter},
     )
-    chosen = _chosen(template, llama.info, llama.family, tools, say)
-    return TemplatedChat(llama.with_adapter(found.name), chosen)
+    engine = llama.with_adapter(found.name)
+    return TemplatedChat(engine, _chosen(template, engine.info, llama.family, tools, say))
 
 
 @runtime_checkable

@@ -31,6 +31,7 @@ def write_adapter(
     *,
     name: str,
     level: AdapterLevel = "F32",
+    template: str = "",
     metadata: Mapping[str, Value] | None = None,
     progress: Progress = lambda done, of: None,
 ) -> Path:
@@ -42,6 +43,7 @@ def write_adapter(
         path: the GGUF file to be written.
         name: the adapter's name inside the file.
         level: how its numbers are stored; F16 is half as large, and keeps three digits of each.
+        template: the chat template that it was trained with; the base's own may be another.
         metadata: further values by GGUF key.
         progress: called after every tensor.
 
@@ -82,6 +84,8 @@ def write_adapter(
             writer.add_name(name)
             alpha = _alpha(found, next(iter(found.pairs)))
             writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
+            if template:
+                writer.add_chat_template(template)
             add_values(writer, metadata or {})
             write_planned(writer, planned, progress)
         finally:

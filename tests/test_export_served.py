@@ -94,11 +94,12 @@ def test_a_wide_gap_fails_and_says_what_was_meant() -> None:
 
 
 def test_many_near_ties_are_no_accident() -> None:
-    """At most one token in twenty; three are spelled out."""
-    places = tuple(Departure(n, 1, "'a'", "'b'", 0.01, n) for n in range(1, 6))
+    """At most one token in twenty; the three widest are spelled out."""
+    places = tuple(Departure(n, 1, "'a'", "'b'", n / 100, n) for n in range(1, 6))
     passed, detail = judged(Replies(5, 100, places), 0.5)
     assert passed
-    assert detail.endswith("reply 3: 'a' for 'b', 0.01 nats; 2 more)")
+    assert "near ties (reply 5: 'a' for 'b', 0.05 nats; reply 4: " in detail
+    assert detail.endswith("reply 3: 'a' for 'b', 0.03 nats; 2 more)")
     assert not judged(Replies(5, 99, places), 0.5)[0]
 
 

@@ -23,7 +23,7 @@ from formosa.export.reference import Reference
 Conversation = tuple[list[Message], list[Tool]]
 
 TIES_AT_MOST = 0.05  # of all tokens compared
-_NAMED = 3  # near ties that a report spells out
+_NAMED = 3  # near ties that a report spells out, the widest first
 
 
 class GreedyEngine(Protocol):
@@ -144,7 +144,7 @@ def judged(found: Replies, tie: float) -> tuple[bool, str]:
         return True, f"{found.replies} replies the same, {found.tokens} tokens"
     places = [
         f"reply {departure.reply}: {departure.said} for {departure.meant}, {departure.gap:.2f} nats"
-        for departure in found.departures[:_NAMED]
+        for departure in sorted(found.departures, key=lambda departure: -departure.gap)[:_NAMED]
     ]
     more = f"; {ties - _NAMED} more" if ties > _NAMED else ""
     return ties <= TIES_AT_MOST * found.tokens, (

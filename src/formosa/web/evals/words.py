@@ -42,7 +42,7 @@ WORDS = {
     "all": "全部",
     "none": "（無）",
     "%": "%",
-    "% correct, 95 % interval": "答對率 %，95 % 信賴區間",
+    "% correct, 95 % interval": "正確率 %，95 % 信賴區間",
     "{value} %, 95 % interval {low} to {high}": "{value} %，95 % 信賴區間 {low} 到 {high}",
     "Scores: the share of correct answers of all that were asked, and how all of them ended": (
         "分數：所有問過的題目中答對的比例，以及每一題的結果"
@@ -51,7 +51,7 @@ WORDS = {
         "同樣的數字，但不計 {n} 題沒有人能答對的題目"
     ),
     "{scorer}: % correct by subject, with 95 % intervals": (
-        "{scorer}：各科目答對率 %，附 95 % 信賴區間"
+        "{scorer}：各科目正確率 %，附 95 % 信賴區間"
     ),
     "by name": "依名稱",
     "worst first": "最差在前",

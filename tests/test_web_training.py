@@ -231,6 +231,17 @@ def test_the_part_that_is_fetched_again_follows_the_log(tmp_path: Path) -> None:
     assert said == ["r: measured at step 2: held-out loss 0.5."]
 
 
+def test_a_very_long_log_is_looked_at_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading it takes a second of a processor that trains."""
+    monkeypatch.setattr("formosa.web.training.pages.LONG", 3)
+    folder = run(tmp_path / "r", [step(n) for n in range(1, 5)])
+    with locked(folder):
+        reader = Reader(get(app_of(tmp_path), "/training", run=str(folder)).text)
+    assert [a["data-live"] for a in reader.of("div") if a.get("id") == "live"] == ["10000"]
+
+
 def test_without_a_run_the_trainings_below_the_folders_are_listed(
     mini: Path, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def blocks_of(
     texts = NEWLINE.split(card.text)
     if texts and not texts[-1]:
         texts.pop()  # after the last line's end
-    kinds = _kinds(card, texts)
+    kinds = _kinds(card, texts[:most])
     levels = {heading.line: heading.level for heading in card.parts.headings}
     heads = {card.table_line(t) + i for t in card.document.tables for i in (0, 1)}
     marks = figure_marks(card, findings, texts)

@@ -8,6 +8,7 @@ somebody looks, and what is new is said to screen readers when it is measured, n
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -23,13 +24,15 @@ from formosa.web.app import places_of
 from formosa.web.charts import figure
 from formosa.web.page import Rendered, address, render
 from formosa.web.site import Site, answer
-from formosa.web.training.charts import draw_charts, look_of
+from formosa.web.training.charts import Drawn, draw_charts, look_of
 from formosa.web.training.rows import Rows, guard_of, rows_page, settings_of
 from formosa.web.training.state import Run, read_run, replies, speed
 from formosa.web.training.words import TRAINING
 from formosa.web.words import Lang, Words
 
 LIVE = 2000  # milliseconds between two looks at a running training
+LIVE_LONG = 10_000  # of one with so long a log that reading it takes a second
+LONG = 20_000  # records
 FILES = {"train": "rows for training", "heldout": "held-out rows"}
 MOST_RUNS = 24  # laid over one another; listed
 DEEPEST = 4  # folders below a named one in which trainings are looked for
@@ -129,13 +132,33 @@ def live_values(
 ) -> dict[str, Any]:
     """What the part of the page says that is fetched again."""
     running = any(run.state == "running" for run in runs)
+    records = sum(len(run.story.records) for run in runs)
     return {
         "standings": [_standing(run, number, words) for number, run in enumerate(runs)],
-        "charts": draw_charts([run.story for run in runs], words),
-        "live": LIVE if running and site.served else 0,
+        "charts": _charts(Drawing(runs, words)),
+        "live": (LIVE if records < LONG else LIVE_LONG) if running and site.served else 0,
         "source": address("/training/live", run=list(asked), lang=site.lang),
         "said": " ".join(_said(run, words) for run in runs),
     }
+
+
+class Drawing:
+    """What charts are drawn of; equal to another one where the logs are the same."""
+
+    def __init__(self, runs: Sequence[Run], words: Words) -> None:
+        self.stories, self.words = [run.story for run in runs], words
+        self.key = words.lang, *(run.version for run in runs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Drawing) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@lru_cache(maxsize=16)
+def _charts(drawing: Drawing) -> tuple[Drawn, ...]:
+    return draw_charts(drawing.stories, drawing.words)
 
 
 def _page(request: Request) -> Response:

@@ -46,6 +46,7 @@ class Run:
         recipe: what it was told; {} where there is no recipe.
         report: what became of the rows; {} where nothing says it yet.
         left: seconds until the last step; None where nobody can say.
+        version: another one where the log has changed.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Run:
     report: Mapping[str, Any]
     steps: Steps | None
     left: float | None
+    version: tuple[Any, ...] = ()
 
     @property
     def step(self) -> int:
@@ -79,13 +81,14 @@ def read_run(place: Path, *, now: float | None = None) -> Run:
         raise explain_read_error(error, log) from error
     train = log.parent
     folder = train.parent if train.resolve().name == "train" else train
-    story = _story(log, status.st_mtime_ns, status.st_size, _changed(train / "summary.json"))
+    version = log, status.st_mtime_ns, status.st_size, _changed(train / "summary.json")
+    story = _story(*version)
     recipe = _recipe(folder / "recipe.yaml")
     report = _report(train, story)
     state = _state(folder, story, (time.time() if now is None else now) - status.st_mtime)
     steps = _steps(story, recipe, report)
     left = _left(story, steps) if state == "running" else None
-    return Run(folder, story, state, recipe, report, steps, left)
+    return Run(folder, story, state, recipe, report, steps, left, version)
 
 
 @lru_cache(maxsize=16)
@@ -156,7 +159,8 @@ def _positive(value: Any) -> bool:
 
 def _left(story: Story, steps: Steps | None) -> float | None:
     """By the time that the latest steps took, measurements between them included."""
-    times = story.points("step", "seconds")[-LATEST:]
+    latest = [r for r in story.records[-4 * LATEST :] if r.get("type") == "step"][-LATEST:]
+    times = Story("", tuple(latest), None).points("step", "seconds")
     if steps is None or len(times) < 2 or times[-1].step <= times[0].step:
         return None
     each = (times[-1].value - times[0].value) / (times[-1].step - times[0].step)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formosa.errors import DataError
@@ -44,6 +44,7 @@ def test_what_is_no_training_is_refused(tmp_path: Path) -> None:
         read_story(tmp_path)
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=2000))
 def test_thinning_keeps_the_extremes_and_the_order(values: list[float]) -> None:
     points = [Point(i, value) for i, value in enumerate(values)]
@@ -53,6 +54,7 @@ def test_thinning_keeps_the_extremes_and_the_order(values: list[float]) -> None:
     assert {max(values), min(values)} <= {point.value for point in kept}
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=1, max_size=200))
 def test_a_smoothed_curve_stays_within_its_points(values: list[float]) -> None:
     found = smoothed([Point(i, value) for i, value in enumerate(values)])

@@ -64,6 +64,7 @@ def test_every_character_of_any_card_is_shown_at_its_line(tmp_path: Path, text: 
     assert [line.number for line in lines] == [*range(1, len(expected) + 1)]
 
 
+@settings(deadline=None)
 @given(st.text("|\\ \tab1.", max_size=40))
 def test_cells_stand_where_the_checks_read_them(line: str) -> None:
     marked = f"{line}|x"

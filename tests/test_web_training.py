@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
@@ -188,6 +188,7 @@ def test_what_is_no_training_is_refused(tmp_path: Path) -> None:
         export([tmp_path])
 
 
+@settings(deadline=None)
 @given(FINITE, FINITE, st.booleans())
 def test_an_axis_holds_its_values_and_names_a_few(a: float, b: float, whole: bool) -> None:
     low, high = sorted((math.floor(a), math.floor(b)) if whole else (a, b))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formosa.chat.message import Message
@@ -63,6 +63,7 @@ def test_words_that_spell_a_control_token_stay_words(tmp_path: Path) -> None:
     assert sum(span.control for span in turns[0].spans) == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, WORDS.filter(str.strip)), min_size=1, max_size=4))
 def test_the_turns_together_are_the_text_that_is_trained(
     exchanges: list[tuple[str, str]],

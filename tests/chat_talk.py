@@ -73,6 +73,12 @@ def chat_at(*tools: RunnableTool, record: Any = None, **models: Any) -> Iterator
         yield url.removesuffix("/v1") + "/chat"
 
 
+def visit(page: Page, url: str) -> None:
+    """Open the page and wait until it has asked the server all that it wants to know."""
+    page.goto(url)
+    page.locator("#message:enabled").wait_for()
+
+
 def say(page: Page, text: str) -> None:
     """Type a message and send it with Enter."""
     page.locator("#message").fill(text)

@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from chat_talk import THOUGHT, GatedEngine, call, card, chat_at, ended, replies, say, scripted
+from chat_talk import (
+    THOUGHT,
+    GatedEngine,
+    call,
+    card,
+    chat_at,
+    ended,
+    replies,
+    say,
+    scripted,
+    visit,
+)
 from formosa.chat.template import ChatTemplate
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
@@ -71,7 +82,7 @@ def test_a_question_is_answered_with_calls_side_by_side_and_their_results(
     page: Page, accessible: Any, look: Any
 ) -> None:
     with chat_at(get_weather, formosa_mini=scripted(two_cities)) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "台北和高雄的氣溫？")
         expect(replies(page)).to_have_count(2)
         ended(page)
@@ -98,15 +109,15 @@ def test_a_question_is_answered_with_calls_side_by_side_and_their_results(
 def test_a_reply_is_shown_as_it_comes_and_escape_stops_it(page: Page) -> None:
     engine = GatedEngine("一二三四五六七八九十")
     with chat_at(m=TemplatedChat(engine)) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "數")
         expect(replies(page).locator(".says")).to_have_text("一二三四五六")
+        expect(replies(page).locator(".facts-line")).to_have_text("撰寫中")
         expect(page.locator("#stop")).to_be_visible()
         page.keyboard.press("Escape")
         ended(page)
         expect(replies(page).locator(".tag")).to_have_text("已停止")
         expect(replies(page).locator(".says")).to_have_text("一二三四五六")
-        page.wait_for_function("true")
     assert engine.stopped == 1
 
 
@@ -118,7 +129,7 @@ def test_the_stop_button_stops_a_tool_and_the_conversation_goes_on(page: Page) -
         return "又好了" if "再來" in turn else call("wait")
 
     with chat_at(wait, m=scripted(script)) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "等")
         expect(page.locator("section.call .tag")).to_have_text("執行中")
         page.locator("#stop").click()
@@ -134,7 +145,7 @@ def test_the_stop_button_stops_a_tool_and_the_conversation_goes_on(page: Page) -
 def test_shift_enter_is_a_line_and_enter_in_an_input_method_sends_nothing(page: Page) -> None:
     """Enter that chooses a character: what every zh-TW user does in every word."""
     with chat_at(m=scripted("好")) as url:
-        page.goto(url)
+        visit(page, url)
         box = page.locator("#message")
         box.fill("一")
         box.press("Shift+Enter")
@@ -158,7 +169,7 @@ def test_a_tool_that_needs_consent_asks_each_time_until_always_is_said(
 ) -> None:
     log = tmp_path / "calls.jsonl"
     with ToolLog(log) as record, chat_at(send_mail, record=record, m=scripted(mails)) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "寄信")
         page.get_by_role("button", name="不要執行").wait_for()
         accessible(page)
@@ -183,7 +194,7 @@ def test_a_tool_that_needs_consent_asks_each_time_until_always_is_said(
 
 def test_a_person_may_be_asked_before_every_call(page: Page) -> None:
     with chat_at(get_weather, m=scripted(two_cities)) as url:
-        page.goto(url)
+        visit(page, url)
         page.get_by_label("每次呼叫前都先問我").check()
         say(page, "氣溫")
         question = page.get_by_role("button", name="執行這一次")
@@ -195,11 +206,14 @@ def test_a_person_may_be_asked_before_every_call(page: Page) -> None:
 def test_a_tool_that_is_not_ticked_is_neither_shown_nor_run(page: Page) -> None:
     model = scripted(mails)
     with chat_at(get_weather, send_mail, m=model) as url:
-        page.goto(url)
+        visit(page, url)
         page.get_by_role("checkbox", name="send_mail").uncheck()
         say(page, "寄信")
         expect(replies(page).last.locator(".says")).to_have_text("沒有寄。")
         expect(page.locator("section.call .result")).to_contain_text("unknown tool 'send_mail'")
+        page.reload()
+        expect(page.get_by_role("checkbox", name="get_weather")).to_be_checked()
+        expect(page.get_by_role("checkbox", name="send_mail")).not_to_be_checked()
     prompts = model.engine.prompts  # type: ignore[attr-defined]
     assert "get_weather" in prompts[0] and "寄一封信" not in prompts[0]
     assert sent == []
@@ -207,7 +221,7 @@ def test_a_tool_that_is_not_ticked_is_neither_shown_nor_run(page: Page) -> None:
 
 def test_a_model_that_repeats_its_calls_is_not_asked_for_ever(page: Page) -> None:
     with chat_at(get_weather, m=scripted(call("get_weather", location="台北"))) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "氣溫")
         expect(replies(page).last.locator(".result")).to_contain_text(
             "the same calls were just made"
@@ -222,7 +236,7 @@ def test_a_call_that_is_forced_is_forced_once(page: Page) -> None:
     forced = call("get_weather", location="高雄")
     engine = ScriptedEngine(["29 度。"], under=[forced])
     with chat_at(get_weather, m=TemplatedChat(engine)) as url:
-        page.goto(url)
+        visit(page, url)
         page.get_by_label("可以呼叫哪些").select_option("name:get_weather")
         say(page, "你好")
         expect(replies(page).last.locator(".says")).to_have_text("29 度。")
@@ -237,7 +251,7 @@ def test_a_call_that_is_forced_is_forced_once(page: Page) -> None:
 def test_editing_and_asking_again_make_branches_that_can_be_gone_through(page: Page) -> None:
     count = iter(range(1, 9))
     with chat_at(m=scripted(lambda _: f"回覆 {next(count)}")) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "第一問")
         expect(replies(page).locator(".says")).to_have_text("回覆 1")
         ended(page)
@@ -266,7 +280,7 @@ def test_the_keyboard_stays_where_it_was(page: Page) -> None:
     """What is drawn anew would else throw it back to the top of the page."""
     count = iter(range(1, 9))
     with chat_at(m=scripted(lambda _: f"回覆 {next(count)}")) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "問")
         ended(page)
         page.get_by_role("button", name="重試").press("Enter")
@@ -292,7 +306,7 @@ def test_settings_reach_the_model_stay_in_the_tab_and_can_be_reset(page: Page) -
     )
     model = scripted("好", template=template)
     with chat_at(m=model) as url:
-        page.goto(url)
+        visit(page, url)
         page.get_by_label("系統提示").fill("簡短")
         page.get_by_label("溫度").fill("0.7")
         page.get_by_label("Top-p").fill("0.9")
@@ -321,7 +335,7 @@ def test_settings_reach_the_model_stay_in_the_tab_and_can_be_reset(page: Page) -
 
 def test_thinking_is_offered_only_where_the_template_knows_it(page: Page) -> None:
     with chat_at(m=scripted("好")) as url:
-        page.goto(url)
+        visit(page, url)
         expect(page.locator("#message")).to_be_enabled()
         expect(page.locator("select[name=thinking]")).to_be_hidden()
 
@@ -331,7 +345,7 @@ def test_what_the_model_really_wrote_stands_beside_its_message(
 ) -> None:
     wrote = f"<think>\n{THOUGHT}\n</think>\n\n台北 26 度。"
     with chat_at(m=scripted(wrote)) as url:
-        page.goto(url)
+        visit(page, url)
         page.get_by_label("token 與機率").check()
         say(page, "氣溫")
         ended(page)
@@ -350,7 +364,7 @@ def test_what_the_model_really_wrote_stands_beside_its_message(
 
 def test_a_call_that_could_not_be_read_is_said(page: Page) -> None:
     with chat_at(get_weather, m=scripted('<tool_call>\n{"name": \n</tool_call>')) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "氣溫")
         ended(page)
         page.get_by_role("button", name="原始文字").click()
@@ -360,7 +374,7 @@ def test_a_call_that_could_not_be_read_is_said(page: Page) -> None:
 def test_a_reply_that_was_cut_off_says_so_and_its_calls_do_not_run(page: Page) -> None:
     first = call("send_mail", to="a@example.com")
     with chat_at(send_mail, m=scripted(first + "\n" + first)) as url:
-        page.goto(url)
+        visit(page, url)
         page.get_by_label("token 上限").fill(str(len(first) + 5))
         say(page, "寄信")
         ended(page)
@@ -372,7 +386,7 @@ def test_a_reply_that_was_cut_off_says_so_and_its_calls_do_not_run(page: Page) -
 def test_screen_readers_hear_a_reply_once_it_is_whole(page: Page) -> None:
     engine = GatedEngine("一二三四五六七八九十")
     with chat_at(m=TemplatedChat(engine), other=scripted("全部說完了")) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "數")
         expect(replies(page).locator(".says")).to_have_text("一二三四五六")
         spoken = page.locator("#spoken[aria-live=polite]")
@@ -390,7 +404,7 @@ def test_one_message_goes_to_several_models_side_by_side(
     with chat_at(
         get_weather, one=scripted(two_cities), two=scripted("我不知道。"), three=scripted("三")
     ) as url:
-        page.goto(url)
+        visit(page, url)
         expect(page.locator("section.column")).to_have_count(1)
         page.get_by_role("checkbox", name="two").check()
         say(page, "氣溫")
@@ -419,7 +433,7 @@ def test_a_stream_that_breaks_off_is_no_whole_reply(page: Page) -> None:
             content_type="text/event-stream",
             body='data: {"choices": [{"index": 0, "delta": {"content": "一半"}}]}\n\n',
         ))  # fmt: skip
-        page.goto(url)
+        visit(page, url)
         say(page, "你好")
         expect(replies(page).locator(".notice")).to_have_text("回覆還沒結束，連線就斷了。")
         expect(replies(page).locator(".says")).to_have_text("一半")
@@ -442,7 +456,7 @@ def test_an_error_in_the_middle_and_calls_in_pieces_are_read(page: Page) -> None
     with chat_at(get_weather, m=scripted("好")) as url:
         page.route("**/v1/chat/completions", lambda route: route.fulfill(
             content_type="text/event-stream", body=body))  # fmt: skip
-        page.goto(url)
+        visit(page, url)
         say(page, "你好")
         expect(replies(page).locator(".notice")).to_have_text("the engine <b>failed</b>")
         expect(card(page, "台北").locator("pre").first).to_have_text('{\n  "location": "台北"\n}')
@@ -453,7 +467,7 @@ def test_a_refusal_of_the_server_is_shown_in_its_words(browser: Browser) -> None
     """Not with the usual page: the browser itself writes a 400 into its console."""
     page = browser.new_page(locale="zh-TW")
     with chat_at(m=scripted("好", context=10)) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "很長" * 20)
         expect(replies(page).locator(".notice")).to_contain_text("context")
         page.locator("#stop").wait_for(state="hidden")
@@ -465,7 +479,7 @@ def test_a_refusal_of_the_server_is_shown_in_its_words(browser: Browser) -> None
 def test_a_server_that_ended_is_said(browser: Browser) -> None:
     page = browser.new_page(locale="zh-TW")
     with chat_at(m=scripted("好")) as url:
-        page.goto(url)
+        visit(page, url)
         expect(page.locator("#message")).to_be_enabled()
     say(page, "你好")
     expect(replies(page).locator(".notice")).to_contain_text("無法連到伺服器")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from chat_talk import THOUGHT, call, chat_at, ended, replies, say, scripted
+from chat_talk import THOUGHT, call, chat_at, ended, replies, say, scripted, visit
 from formosa.cli.history import load_conversation
 from formosa.engines.templated import TemplatedChat
 from formosa.tools.function import tool
@@ -64,7 +64,7 @@ def test_the_copied_code_asks_the_server_what_the_page_asked(page: Page, languag
     """Run as it is, in a process of its own: the model gets the same prompt and sampling."""
     model = scripted(two_turns)
     with chat_at(get_weather, m=model) as url:
-        page.goto(url)
+        visit(page, url)
         set_everything(page)
         say(page, "第一問")
         expect(replies(page)).to_have_count(2)
@@ -88,7 +88,7 @@ def test_the_copied_code_asks_the_server_what_the_page_asked(page: Page, languag
 
 def test_code_never_holds_the_key(page: Page) -> None:
     with chat_at(m=scripted("好")) as url:
-        page.goto(url)
+        visit(page, url)
         for kind in ("curl", "python"):
             text = page.evaluate(
                 "kind => chatCode[kind]('http://a', {model: 'm', messages: []}, true)", kind
@@ -111,7 +111,7 @@ def test_a_conversation_is_saved_and_loaded_again_here_and_in_the_terminal(
 ) -> None:
     model = scripted(two_turns)
     with chat_at(get_weather, m=model) as url:
-        page.goto(url)
+        visit(page, url)
         page.get_by_label("系統提示").fill("簡短")
         say(page, "氣溫")
         expect(replies(page)).to_have_count(2)
@@ -155,7 +155,7 @@ def test_a_file_that_holds_no_conversation_is_refused_with_its_field(
     page: Page, content: str, said: str
 ) -> None:
     with chat_at(m=scripted("好")) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "留著")
         ended(page)
         file = {"name": "<b>x</b>.json", "mimeType": "application/json", "buffer": content.encode()}
@@ -174,7 +174,7 @@ def test_a_hostile_file_is_only_text(page: Page) -> None:
         {"role": "tool", "tool_call_id": "__proto__", "content": attack},
     ]}  # fmt: skip
     with chat_at(m=scripted("好")) as url:
-        page.goto(url)
+        visit(page, url)
         file = {"name": "x.json", "mimeType": "", "buffer": json.dumps(value).encode()}
         page.locator("#file").set_input_files(file)  # type: ignore[arg-type]
         expect(page.locator("article.assistant .says")).to_have_text(attack)
@@ -187,7 +187,7 @@ def test_a_conversation_is_kept_as_a_page_that_needs_no_server(
     page: Page, tmp_path: Path, accessible: Any, look: Any
 ) -> None:
     with chat_at(get_weather, formosa_mini=scripted(two_turns)) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "氣溫 <img src=x onerror=alert(1)>")
         expect(replies(page)).to_have_count(2)
         ended(page)

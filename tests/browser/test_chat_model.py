@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from chat_talk import ended, replies, say
+from chat_talk import ended, replies, say, visit
 
 pytestmark = pytest.mark.model
 
@@ -50,7 +50,7 @@ def test_one_command_gives_a_page_that_streams_calls_and_shows_its_tokens(
     page: Page, served: dict[str, Any], accessible: Any
 ) -> None:
     page.context.set_default_timeout(60 * SECOND)
-    page.goto(served["chat"])
+    visit(page, served["chat"])
     page.get_by_label("token 上限").fill("24")
     page.get_by_label("token 與機率").check()
     page.get_by_label("可以呼叫哪些").select_option("none")
@@ -77,7 +77,7 @@ def test_copied_code_gives_the_same_reply_from_the_server_process(
     page: Page, served: dict[str, Any], language: str
 ) -> None:
     page.context.set_default_timeout(60 * SECOND)
-    page.goto(served["chat"])
+    visit(page, served["chat"])
     page.get_by_label("token 上限").fill("16")
     say(page, "Count from one to five.")
     ended(page)

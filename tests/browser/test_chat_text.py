@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import time
+from random import Random
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from chat_talk import call, chat_at, ended, replies, say, scripted
+from chat_talk import call, chat_at, ended, replies, say, scripted, visit
 from formosa.tools.function import tool
 
 ATTACKS = [
@@ -61,7 +62,7 @@ def test_attacks_in_every_part_of_a_message_are_shown_and_do_nothing(page: Page)
 
     name = "<img src=z onerror=alert(15)>"
     with chat_at(echo, **{"m": scripted(script), name: scripted("x")}) as url:
-        page.goto(url)
+        visit(page, url)
         page.get_by_label("token 與機率").check()
         page.get_by_label("token 上限").fill("100000")
         say(page, attack)
@@ -86,7 +87,7 @@ def test_attacks_in_every_part_of_a_message_are_shown_and_do_nothing(page: Page)
 @pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\x07", "\x9b", "\u2028"])
 def test_marks_that_hide_or_turn_text_are_seen(page: Page, mark: str) -> None:
     with chat_at(m=scripted(f"safe{mark}exe.txt")) as url:
-        page.goto(url)
+        visit(page, url)
         say(page, "x")
         expect(replies(page).locator(".says")).to_contain_text("safe\\")
         assert mark not in page.locator("#columns").inner_text()
@@ -108,7 +109,7 @@ def laid_out(page: Page, text: str) -> str:
 @pytest.fixture
 def shown(page: Page) -> Any:
     with chat_at(m=scripted("x")) as url:
-        page.goto(url)
+        visit(page, url)
         yield lambda text: laid_out(page, text)
 
 
@@ -128,6 +129,8 @@ LINK = (
         ("**粗** 和 `碼`", "<p><strong>粗</strong> 和 <code>碼</code></p>"),
         ("```python\n**x** <b>\n", '<pre class="text code" tabindex="0" data-lang="python">'
          "<code>**x** &lt;b&gt;\n</code></pre>"),
+        ("```a b\n一\n``` x\n````",
+         '<pre class="text code" tabindex="0"><code>a b\n一\n``` x</code></pre>'),
         ("1 * 2 * 3 ** 4", "<p>1 * 2 * 3 ** 4</p>"),
         ("見 https://a.example/x?y=1。", f"<p>見 {LINK.format('https://a.example/x?y=1')}。</p>"),
         ("(https://a.example/x).", f"<p>({LINK.format('https://a.example/x')}).</p>"),
@@ -145,7 +148,7 @@ def test_a_little_of_what_models_write_is_laid_out(shown: Any, text: str, html: 
 def test_a_text_that_grows_piece_by_piece_ends_as_the_whole_one(page: Page) -> None:
     text = "**一**\n\n- 二\n- 三\n\n```\n四\n```\n五 https://a.example/ 六\n\n1. 七"
     with chat_at(m=scripted("x")) as url:
-        page.goto(url)
+        visit(page, url)
         grown = page.evaluate(
             """text => {
                 const place = document.createElement("div");
@@ -166,6 +169,51 @@ def test_no_text_makes_the_page_hang(shown: Any, text: str) -> None:
     assert time.perf_counter() - began < 60
 
 
+PIECES = [
+    "**", "`", "```", "~~~", "\n", "\n\n", "- ", "1. ", "# ", "[", "](", ")", "<", ">", '"', "'",
+    "<script>", "<img src=x onerror=alert(1)>", "javascript:alert(1)", "https://a.example/",
+    "data:", "&", "http://", "@", " ", "\t", "\u202e", "\x00", "台北", "x", "😀",
+    "\ud800", "on", "=", "\\",
+]  # fmt: skip
+
+
+def test_whatever_a_model_writes_only_these_elements_come_of_it(page: Page) -> None:
+    """Two thousand texts of marks put together by chance, whole and growing."""
+    random = Random(7)
+    texts = ["".join(random.choices(PIECES, k=random.randint(1, 40))) for _ in range(2000)]
+    with chat_at(m=scripted("x")) as url:
+        visit(page, url)
+        found = page.evaluate(
+            """texts => {
+                const found = {
+                    names: new Set(), attributes: new Set(), links: new Set(), lost: [],
+                };
+                for (const text of texts.map(JSON.parse)) {
+                    const place = document.createElement("div");
+                    chatText.fill(place, text.slice(0, text.length / 2));
+                    chatText.fill(place, text);
+                    for (const one of place.querySelectorAll("*")) {
+                        found.names.add(one.localName);
+                        for (const { name } of one.attributes) found.attributes.add(name);
+                        if (one.href) found.links.add(new URL(one.href).protocol);
+                    }
+                    const words = (text.match(/台北|😀/gu) ?? []).length;
+                    if ((place.textContent.match(/台北|😀/gu) ?? []).length < words) {
+                        found.lost.push(text);
+                    }
+                }
+                return { names: [...found.names], attributes: [...found.attributes],
+                    links: [...found.links], lost: found.lost };
+            }""",
+            [json.dumps(text) for text in texts],
+        )
+    assert set(found["names"]) <= {"p", "ul", "ol", "li", "pre", "code", "strong", "a", "span"}
+    attributes = {"class", "href", "rel", "target", "aria-hidden", "tabindex", "data-lang", "start"}
+    assert set(found["attributes"]) <= attributes
+    assert set(found["links"]) <= {"http:", "https:"}
+    assert found["lost"] == []
+
+
 def test_streams_are_read_whatever_way_they_are_cut(page: Page) -> None:
     events = [
         {"choices": [{"index": 0, "delta": {"content": text}}]} for text in ("一", "二😀", "\u2028")
@@ -175,7 +223,7 @@ def test_streams_are_read_whatever_way_they_are_cut(page: Page) -> None:
     )
     body += 'data: {"choices":\ndata: []}\n\ndata: [DONE]\n\n'
     with chat_at(m=scripted("x")) as url:
-        page.goto(url)
+        visit(page, url)
         for size in (1, 2, 3, 7, 10_000):
             text = page.evaluate(
                 """async ([body, size]) => {

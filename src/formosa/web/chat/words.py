@@ -128,6 +128,7 @@ SPOKEN = {
     "too large": "檔案太大",
     "not JSON": "不是 JSON",
     "Copied.": "已複製。",
+    "Hello": "你好",
 }
 
 # What a saved conversation says beside the words of the people in it.

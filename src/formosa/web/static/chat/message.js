@@ -98,7 +98,9 @@ const chatMessage = (() => {
       this.calls.classList.toggle("parallel", this.cards.size > 1);
       this.wrong.hidden = !turn.error;
       this.wrong.textContent = turn.error ? shown(turn.error) : "";
-      const facts = factsOf(turn, say);
+      // A call comes whole, when its last token is there: that something is going on is said.
+      const facts = turn.running
+        ? [element("span", { class: "tag pulse" }, say("is written"))] : factsOf(turn, say);
       this.facts.hidden = !facts.length;
       this.facts.replaceChildren(...facts);
     }

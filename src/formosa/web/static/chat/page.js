@@ -206,7 +206,8 @@
     // Up to the last words of the person: what follows is what the model made of it.
     const path = column.tree.path();
     const asked = path.findLastIndex((turn) => turn.role === "user");
-    const body = column.request(asked < 0 ? path : path.slice(0, asked + 1));
+    const next = { role: "user", content: input.value.trim() || say("Hello") };
+    const body = column.request(asked < 0 ? [next] : path.slice(0, asked + 1));
     const fill = () => {
       const kind = dialog.querySelector("input[name=language]:checked").value;
       find("code-text").textContent = chatCode[kind](window.location.origin, body, known.keyed);
@@ -245,7 +246,7 @@
       props = new Map(about.models.map((model) => [model.name, model]));
     } catch (error) { note(explain(error), "bad"); return; }
     note("");
-    chatTools.list(find("tools"), say, () => {});
+    chatTools.list(find("tools"), say);
     find("no-tools").hidden = chatTools.all.length > 0;
     find("tool-settings").hidden = chatTools.all.length === 0;
     find("tool-choice").append(...chatTools.all.map(({ function: { name } }) => element("option",

@@ -71,15 +71,15 @@ const chatText = (() => {
     const lines = text.split("\n");
     let i = 0;
     while (i < lines.length) {
-      const fence = /^ {0,3}(`{3,}|~{3,})\s*([\w+#.-]{0,30})/.exec(lines[i]);
+      const fence = fenceOf(lines[i]);
       if (fence) {
         const begin = i;
-        const code = [];
-        for (i += 1; i < lines.length && !lines[i].trim().startsWith(fence[1]); i += 1) {
-          code.push(lines[i]);
-        }
+        // What stands behind the fence is a language, or words that must not be lost.
+        const known = /^[\w+#.-]{0,30}$/.test(fence.info);
+        const code = known ? [] : [fence.info];
+        for (i += 1; i < lines.length && !closes(lines[i], fence); i += 1) code.push(lines[i]);
         i += 1;
-        found.push({ kind: "code", lang: fence[2], lines: code,
+        found.push({ kind: "code", lang: known ? fence.info : "", lines: code,
           source: lines.slice(begin, i).join("\n") });
       } else if (!lines[i].trim()) {
         i += 1;
@@ -99,12 +99,23 @@ const chatText = (() => {
         const begin = i;
         do i += 1;
         while (i < lines.length && lines[i].trim() && !itemOf(lines[i])
-          && !/^ {0,3}(`{3,}|~{3,})/.test(lines[i]));
+          && !fenceOf(lines[i]));
         found.push({ kind: "p", lines: lines.slice(begin, i),
           source: lines.slice(begin, i).join("\n") });
       }
     }
     return found;
+  }
+
+  function fenceOf(line) {
+    const found = /^ {0,3}(`{3,}|~{3,})(.*)$/.exec(line);
+    if (!found || (found[1][0] === "`" && found[2].includes("`"))) return null;
+    return { marks: found[1], info: found[2].trim() };
+  }
+
+  function closes(line, { marks }) {
+    const words = line.trim();
+    return words.startsWith(marks) && words === marks[0].repeat(words.length);
   }
 
   function itemOf(line) {

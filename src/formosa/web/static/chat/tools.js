@@ -3,6 +3,7 @@
 // Consent is asked by whoever shows the calls.
 const chatTools = (() => {
   const { element, shown } = chatText;
+  const LEFT_OUT = "formosa-chat-tools-left-out";
   let all = [];
   let limits = { calls: 32 };
   const always = new Set(); // tools that a person has agreed to for as long as this page is open
@@ -13,11 +14,17 @@ const chatTools = (() => {
     limits = found.limits;
   }
 
-  function list(place, say, changed) {
+  // A tool that was not to be called is not to be called after a reload either.
+  function list(place, say) {
+    const kept = chatSettings.recall(LEFT_OUT);
+    const left = new Set(Array.isArray(kept) ? kept : []);
     place.replaceChildren(...all.map((tool) => {
       const { name, description, parameters } = tool.function;
-      const box = element("input", { type: "checkbox", name: `tool:${name}`, checked: true,
-        onchange: changed });
+      const box = element("input", { type: "checkbox", name: `tool:${name}`, checked: !left.has(name),
+        onchange: () => {
+          if (box.checked) left.delete(name); else left.add(name);
+          chatSettings.remember(LEFT_OUT, [...left]);
+        } });
       return element("li", {},
         element("label", {}, box, " ", element("code", {}, shown(name)), " ",
           tool.confirm ? element("span", { class: "tag warn" }, say("asks first")) : null),

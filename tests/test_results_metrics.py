@@ -311,3 +311,16 @@ def test_a_difference_inside_the_noise_says_so() -> None:
     a = log_of({f"q{i}": "w" for i in range(20)})
     assert paired_difference(a, right(3, 20), "exact").in_noise
     assert not paired_difference(a, right(15, 20), "exact").in_noise
+
+
+@pytest.mark.parametrize("better", range(0, 31, 5))
+@pytest.mark.parametrize("worse", [0, 1, 7, 30])
+def test_the_sign_test_is_the_sum_of_binomial_coefficients(better: int, worse: int) -> None:
+    n, few = better + worse, min(better, worse)
+    tail = sum(math.comb(n, k) for k in range(few + 1))
+    assert sign_test(better, worse) == min(1.0, 2 * tail / 2**n)
+
+
+def test_the_sign_test_takes_logs_of_a_hundred_thousand_questions() -> None:
+    """Exact where half of them differ; the normal approximation says 0.0744."""
+    assert sign_test(24_800, 25_200) == pytest.approx(0.07436, abs=1e-5)

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from statistics import NormalDist
@@ -166,7 +167,8 @@ def question_shares(log: EvalLog, scorer: str) -> dict[str, Fraction]:
     Raises:
         LogError: the log has no such scorer.
     """
-    return {id: share.exact for id, share in _question_shares(log, scorer).items()}
+    shares = _question_shares(log, scorer)
+    return {id: _fraction(correct, of) for id, (correct, of) in shares.items()}
 
 
 def question_shares_of(counts: Iterable[tuple[str, int, int]]) -> dict[str, Fraction]:
@@ -178,7 +180,18 @@ def question_differences(
     a: Mapping[str, Fraction], b: Mapping[str, Fraction]
 ) -> dict[str, Fraction]:
     """b minus a on each question that both hold."""
-    return {id: b[id] - share for id, share in a.items() if id in b}
+    # Among many questions there are few shares, and equal ones are one value: each pair of values
+    # is taken from each other once.
+    made: dict[tuple[int, int], Fraction] = {}
+    found = {}
+    for question, one in a.items():
+        other = b.get(question)
+        if other is not None:
+            pair = (id(one), id(other))
+            if pair not in made:
+                made[pair] = other - one
+            found[question] = made[pair]
+    return found
 
 
 def wilson(value: float, size: float) -> tuple[float, float]:
@@ -193,7 +206,10 @@ def wilson(value: float, size: float) -> tuple[float, float]:
 def sign_test(better: int, worse: int) -> float:
     """Two-sided p-value of `better` against `worse` if both were equally likely; exact."""
     differing = better + worse
-    tail = sum(math.comb(differing, k) for k in range(min(better, worse) + 1))
+    ways = tail = 1  # of 0 on the smaller side; each next binomial coefficient comes from the last
+    for k in range(1, min(better, worse) + 1):
+        ways = ways * (differing - k + 1) // k
+        tail += ways
     return min(1.0, 2 * tail / (1 << differing))
 
 
@@ -206,14 +222,15 @@ def permutation_test(differences: Sequence[Fraction]) -> float:
 
     Exact: all 2^n sums are counted, packed as the coefficients of a polynomial into one integer.
     """
-    sizes = [abs(d) for d in differences if d]
+    counted = _counted(differences)
+    sizes = [abs(d) for d, n in counted.items() for _ in range(n) if d]
     if not sizes:
         return 1.0
-    unit = math.lcm(*(size.denominator for size in sizes))
-    steps = [int(size * unit) for size in sizes]
-    shared = math.gcd(*steps)
-    steps = [step // shared for step in steps]
-    total = abs(int(sum(differences) * unit)) // shared
+    unit = math.lcm(*(d.denominator for d in counted))
+    shared = math.gcd(*(int(d * unit) for d in counted))
+    whole = {abs(d): abs(int(d * unit)) // shared for d in counted}
+    steps = [whole[size] for size in sizes]
+    total = abs(int(sum(d * n for d, n in counted.items()) * unit)) // shared
     if all(step == 1 for step in steps):
         better = (len(steps) + total) // 2
         return sign_test(better, len(steps) - better)
@@ -242,15 +259,25 @@ class _Share(NamedTuple):
     def value(self) -> float:
         return self.correct / self.of
 
-    @property
-    def exact(self) -> Fraction:
-        return _fraction(self.correct, self.of)
+
+@functools.cache
+def _share(correct: int, of: int) -> _Share:
+    return _Share(correct, of)
 
 
 @functools.cache
 def _fraction(correct: int, of: int) -> Fraction:
     """One value for equal shares: of a log of 100,000 questions there are a few."""
     return Fraction(correct, of)
+
+
+def _counted(differences: Sequence[Fraction]) -> dict[Fraction, int]:
+    """How often each value is there. Equal values are one object as a rule, which counts faster."""
+    values = {id(d): d for d in differences}
+    counted: dict[Fraction, int] = {}
+    for place, n in Counter(map(id, differences)).items():
+        counted[values[place]] = counted.get(values[place], 0) + n
+    return counted
 
 
 def _place(log: EvalLog, scorer: str) -> int:
@@ -266,14 +293,11 @@ def _question_shares(log: EvalLog, scorer: str) -> Mapping[str, _Share]:
     return _shares(log.briefs, _place(log, scorer))
 
 
-def _shares(briefs: Iterable[Brief], place: int) -> Mapping[str, _Share]:
+def _shares(briefs: Sequence[Brief], place: int) -> Mapping[str, _Share]:
     """Each question's correct answers of how many."""
-    shares: dict[str, _Share] = {}
-    for short in briefs:
-        correct, of = shares.get(short.id, (0, 0))
-        right = short.outcomes[place] == "correct"
-        shares[short.id] = _Share(correct + right, of + 1)
-    return shares
+    of = Counter(short.id for short in briefs)
+    right = Counter(short.id for short in briefs if short.outcomes[place] == "correct")
+    return {id: _share(right.get(id, 0), answers) for id, answers in of.items()}
 
 
 def _score(shares: Iterable[_Share]) -> Score:
@@ -299,7 +323,7 @@ def effective_size(shares: Sequence[float], answers: int) -> float:
 
 def difference(exact: Sequence[Fraction]) -> Difference:
     """The mean of the questions' differences, of which there is one at least; see above."""
-    differences = [float(d) for d in exact]
+    differences = [value for d, count in _counted(exact).items() for value in [float(d)] * count]
     n = len(differences)
     value = math.fsum(differences) / n
     better = sum(d > 0 for d in differences)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
+from unicodedata import east_asian_width
 
 from markupsafe import Markup
 
@@ -22,7 +23,8 @@ LINE = 40  # of one bar with its label
 MOST_BARS = 40
 SQUARE = 400
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 14, 44  # around the scatter
-LONGEST = 38  # characters of a label
+ROOM = 13  # between the axes of the scatter and its outermost circles
+LONGEST = 300  # units of a label of an axis
 
 Numbers = Sequence[float]
 
@@ -96,7 +98,7 @@ def bars(name: str, title: str, about: str, items: Sequence[Bar], *, share: bool
                 '<circle class="dot" cx="{x}" cy="{middle}" r="3"/></g>'
             ).format(
                 look=bar.look, label=shown(bar.label), says=shown(bar.says),
-                short=_short(bar.label),
+                short=_short(bar.label, WIDTH - 28 - _width(bar.says)),
                 text=y + 12, end=WIDTH - 8, left=min(zero, x), top=y + 18, wide=_wide(zero, x),
                 low=low, high=high, middle=y + 23, from_=y + 19, to=y + 27, x=x,
             )
@@ -119,8 +121,8 @@ def scatter(
         y_label: of the other; what lies above the line is better with it.
     """
     ticks = (0.0, 25.0, 50.0, 75.0, 100.0)
-    across = Scale(0, 100, LEFT, SQUARE - RIGHT, ticks)
-    up = Scale(0, 100, SQUARE - BOTTOM, TOP, ticks)
+    across = Scale(0, 100, LEFT + ROOM, SQUARE - RIGHT, ticks)
+    up = Scale(0, 100, SQUARE - BOTTOM - ROOM, TOP, ticks)
     parts = []
     for tick in ticks:
         x, y, text = across(tick), up(tick), f"{tick:g}"
@@ -200,9 +202,19 @@ def _picture(
     )  # fmt: skip
 
 
-def _short(text: str) -> str:
+def _short(text: str, room: float = LONGEST) -> str:
+    """As much of a text as fits into so many units."""
     text = shown(text)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    if _width(text) <= room:
+        return text
+    while text and _width(text) > room - 12:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def _width(text: str) -> float:
+    """About how wide a text of 13 units is; figures and letters differ, and fonts."""
+    return sum(13.0 if east_asian_width(one) in "WF" else 7.4 for one in text)
 
 
 def _wide(zero: float, x: float) -> float:

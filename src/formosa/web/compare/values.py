@@ -115,7 +115,7 @@ def _log_row(site: Site, made: Comparison, place: int) -> Values:
         "name": side.name,
         "reference": side is made.reference,
         "states": states(side),
-        "log": str(side.log.path) if site.served else side.log.path.name,
+        "log": "/".join(side.log.path.parts[-3:]) if site.served else side.log.path.name,
         "href": address("/evals/log", path=side.log.path) if site.served else "",
         "asked": f"{questions} × {plan.get('repeats', 1)}",
         "tokens": number(cost.effort.completion_tokens),

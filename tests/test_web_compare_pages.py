@@ -22,6 +22,7 @@ from formosa.web.compare.query import Query
 from formosa.web.compare.runs import compare_runs, run_sides
 from formosa.web.compare.words import COMPARE_WORDS
 from formosa.web.places import Places
+from formosa.web.read_logs import logs_in
 from formosa.web.site import Link, Site
 
 LINKS = (Link("Overview", "/"), Link("Leaderboard", "/leaderboard"))
@@ -189,6 +190,21 @@ def test_without_a_choice_one_chooses(three: list[Path], tmp_path: Path) -> None
     assert [box["value"] for box in boxes] == sorted(map(str, three))
     assert "lonely" not in html
     assert "no two logs" in client(tmp_path).get("/compare?lang=en").text
+
+
+def test_a_link_that_leads_out_of_a_folder_is_not_followed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        log_at(tmp_path / "outside" / f"{name}.jsonl", {"q1": "c"}, model=name)
+    (tmp_path / "inside").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "inside" / f"{name}.jsonl").symlink_to(tmp_path / "outside" / f"{name}.jsonl")
+    assert list(logs_in([tmp_path / "inside"])) == []
+    assert len(list(logs_in([tmp_path, tmp_path / "outside"]))) == 2
+
+
+def test_a_damaged_log_is_no_choice_and_no_error(three: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text('{"type":"start","schema":99}\n')
+    assert "bad.jsonl" not in client(three[0].parent, tmp_path).get("/compare").text
 
 
 def test_a_strange_address_still_leads_to_the_page(three: list[Path]) -> None:

@@ -14,7 +14,7 @@ from formosa.files import explain_read_error
 from formosa.results.log import EvalLog, read_log
 from formosa.results.report import begins_like_a_log
 
-KEPT = 24  # logs in memory; of 20,000 answers each takes some 10 MB
+KEPT = 12  # logs in memory; of 20,000 answers each takes some 10 MB
 
 
 def read(path: Path) -> EvalLog:
@@ -38,11 +38,16 @@ def _read(path: Path, file: int, size: int, changed: int) -> EvalLog:
 
 
 def logs_in(roots: Iterable[Path]) -> Iterator[Path]:
-    """The evaluation logs that these are or that lie in these, by path, each once."""
+    """The evaluation logs that these are or that lie in these, by path, each once.
+
+    A link that leads out of a folder is not followed.
+    """
     seen = set()
     for root in roots:
+        home = root.resolve()
         for path in sorted(root.rglob("*.jsonl")) if root.is_dir() else [root]:
             real = path.resolve()
-            if real not in seen and path.is_file() and begins_like_a_log(path):
+            inside = real == home or home in real.parents
+            if inside and real not in seen and path.is_file() and begins_like_a_log(path):
                 seen.add(real)
                 yield path

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from formosa.errors import UserError
+from formosa.errors import LogError, UserError
 from formosa.results.log import EvalLog
 from formosa.web.app import places_of
 from formosa.web.compare.pair import answer as answer_of
@@ -23,10 +23,11 @@ from formosa.web.compare.pair import changed
 from formosa.web.compare.query import Query
 from formosa.web.compare.runs import compare_runs, run_sides
 from formosa.web.compare.runs_values import runs_values, task_addresses
-from formosa.web.compare.sides import MOST, Comparison, Side, model_name
+from formosa.web.compare.sides import MOST, Comparison, Side
 from formosa.web.compare.values import asked, values_of
 from formosa.web.compare.words import COMPARE_WORDS
 from formosa.web.guarded_csv import MIME, csv_text
+from formosa.web.leaderboard.entries import entry
 from formosa.web.page import Rendered, render
 from formosa.web.read_logs import logs_in, read
 from formosa.web.site import Site, answer
@@ -122,10 +123,12 @@ def chooser(site: Site, roots: Sequence[Path]) -> Rendered:
     tasks: dict[str, list[dict[str, Any]]] = {}
     folders: dict[Path, int] = {}
     for path in logs_in(roots):
-        log = read(path)
-        name = str(log.start["task"].get("name"))
-        tasks.setdefault(name, []).append(
-            {"path": str(path), "model": model_name(log), "answers": len(log.samples),
+        try:
+            log = entry(path)
+        except LogError:  # the leaderboard names it
+            continue
+        tasks.setdefault(log.task, []).append(
+            {"path": str(path), "model": log.model, "answers": log.answers,
              "finished": log.finished}
         )  # fmt: skip
         home = path.parent.parent if path.parent.name == "logs" else path.parent

@@ -65,7 +65,11 @@ def opened(tmp_path: Path) -> Opened:
         ({"q": "高雄"}, ["q5"]),
         ({"q": "find_city"}, ["q5"]),
         ({"q": "先想"}, ["q5"]),
-        ({"q": "assistant"}, []),  # it is in every line, but nobody wrote it
+        ({"q": "assistant"}, []),  # these are in every line, but nobody wrote them
+        ({"q": "stop"}, []),
+        ({"q": "rgu"}, []),
+        ({"q": "12"}, []),
+        ({"q": ","}, []),
         ({"q": "is right"}, []),  # that is in the reasons
         ({"order": "slow"}, ["q2", "q4", "Q3-taipei", "q5", "q1"]),
     ],

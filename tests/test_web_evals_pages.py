@@ -188,7 +188,7 @@ def test_an_answer_has_its_question_reply_verdict_and_repeats(tmp_path: Path, ge
     assert any(f"{letter}: " in text for letter in "ABCD")
     assert "先想一想" in text  # the reasoning, folded
     assert "raw text, as the model wrote it" in text
-    assert "asked 2 times; each time with its options in another order" in text
+    assert "asked 2 times, each time with its options in another order" in text
     assert "chosen" in text
 
 

@@ -92,7 +92,7 @@ def answer_address(path: Path, query: Query, scorers: Sequence[str], id: str, re
 
 def find(opened: Opened, query: Query) -> list[int]:
     """The rows that the query asks for, on all pages."""
-    key = ("rows", replace(query, page=1))
+    key = ("rows", replace(query, page=1), opened.questions.missing())
     rows: list[int] = opened.once(key, lambda: _find(opened, query))
     return rows
 
@@ -132,7 +132,8 @@ def _holding(opened: Opened, text: str) -> set[int]:
             found |= {row for row, asked in enumerate(index.question) if asked in questions}
         return found
 
-    rows: set[int] = opened.once(("holding", text), make)
+    # Questions that are still being read will be found at the next look.
+    rows: set[int] = opened.once(("holding", text, opened.questions.missing()), make)
     return rows
 
 

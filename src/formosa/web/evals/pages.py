@@ -36,6 +36,7 @@ from formosa.web.site import Site, answer
 from formosa.web.words import Lang, Words
 
 WAIT = 0.8  # seconds that a list waits for the questions of its data set
+SEARCH_WAIT = 10.0  # seconds that a search in them does, or the page of one
 HASHED = 50_000_000  # bytes of a log, up to which its hash is worked out unasked
 STYLES = ("charts.css", "evals/evals.css")
 
@@ -129,7 +130,8 @@ def log_page(site: Site, opened: Opened, path: Path, said: Mapping[str, str]) ->
         }
         return address("/evals/log", **{"path": path, **kept, **changes})
 
-    missing = opened.questions.missing(WAIT) if with_list and len(index) else None
+    wait = SEARCH_WAIT if query.text else WAIT
+    missing = opened.questions.missing(wait) if with_list and len(index) else None
     rows = find(opened, query) if with_list and len(index) else []
     pages = max(1, -(-len(rows) // PAGE))
     query = replace(query, page=min(query.page, pages))
@@ -212,7 +214,7 @@ def sample_page(site: Site, opened: Opened, path: Path, said: Mapping[str, str])
             f"{path} has no answer to the question {id}, repeat {repeat}.",
             f"look for it in the list: formosa eval view {path}",
         )
-    opened.questions.missing(10 * WAIT)
+    opened.questions.missing(SEARCH_WAIT)
     record = index.record(row)
     made = shown(record, opened.questions.of(record), query.scorer, site.lang)
     listed = find(opened, query)

@@ -163,7 +163,9 @@ WORDS = {
         "還有 {n} 個字元不在本頁；紀錄中有全文。"
     ),
     "The same question, asked {n} times": "同一題問了 {n} 次",
-    "each time with its options in another order": "每次選項的順序都不同",
+    "The same question, asked {n} times, each time with its options in another order": (
+        "同一題問了 {n} 次，每次選項的順序都不同"
+    ),
     "chosen": "所選",
     "This task is private: its authors ask that no question appear in plain text, so the log holds "
     "neither the question nor the reply, and nothing of them is shown here.": (

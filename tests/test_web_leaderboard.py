@@ -39,8 +39,8 @@ def write(folder: Path, model: str, right: int, of: int = 40, **more: Any) -> No
     task = more.pop("task", "tmmluplus")
     answers = {f"q{n}": "c" if n < right else "w" for n in range(of)}
     given = {"scorers": ("box",), **more}
-    log_at(folder / f"{model.replace('/', '-')}-{task}.jsonl", answers, model=model, task=task,
-           **given)  # fmt: skip
+    name = f"{model}-{task}".replace("/", "-").replace(":", "-")
+    log_at(folder / f"{name}.jsonl", answers, model=model, task=task, **given)
 
 
 def board_of(folder: Path) -> Board:
@@ -167,6 +167,14 @@ class TestTables:
         for task in ("mmlu", "tw-legal", "another", "tmmluplus"):
             write(tmp_path, "m", 9, task=task)
         assert board_of(tmp_path).columns == ["tmmluplus", "tw-legal", "mmlu", "another"]
+
+    def test_heads_are_those_of_the_cards(self, tmp_path: Path) -> None:
+        for task in ("tmmluplus", "tw-legal", "mmlu", "file:a.csv"):
+            write(tmp_path, "m", 9, task=task)
+        for lang, law in (("en", "Taiwan law"), ("zh-TW", "台灣法律")):
+            html = client(tmp_path).get(f"/leaderboard?lang={lang}").text
+            found = re.findall(r'<th scope="col" class="number">([^<]+)</th>', html)
+            assert found[:4] == ["TMMLU+", law, "MMLU", "file:a.csv"]
 
     def test_bfcl_s_mean_is_of_four_finished_tasks_and_is_ranked_by_all_questions(
         self, tmp_path: Path

@@ -168,7 +168,7 @@ def test_the_leaderboard_is_sorted_by_keyboard_and_saved(
     )
     page.goto(f"{serve_app(app(tmp_path))}/leaderboard?lang=en")
     table = page.get_by_role("table").first
-    head = table.get_by_role("columnheader", name="mmlu", exact=True)
+    head = table.get_by_role("columnheader", name="MMLU", exact=True)
     head.get_by_role("button").focus()
     page.keyboard.press("Enter")
     expect(head).to_have_attribute("aria-sort", "descending")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from formosa.web.compare.figures import percent
-from formosa.web.leaderboard.board import AST_COLUMNS, MEAN, Board, Cell, Row
+from formosa.web.leaderboard.board import MEAN, Board, Cell, Row
 from formosa.web.leaderboard.claims import OVERALL, Claim
 from formosa.web.leaderboard.entries import Entry, Kind
 from formosa.web.page import address
@@ -21,6 +22,23 @@ TITLES: dict[Kind, str] = {
     "other": "Other tasks",
 }
 SHORT = 8  # characters of a sha256
+# As cards head their columns; what is in the words is translated.
+HEADS = {
+    MEAN: "Mean",
+    OVERALL: "Overall, as claimed",
+    "simple": "Simple",
+    "multiple": "Multiple",
+    "parallel": "Parallel",
+    "parallel-multiple": "Parallel Multiple",
+    "tw-legal": "Taiwan law",
+}
+NAMES = {
+    "tmmluplus": "TMMLU+",
+    "mmlu": "MMLU",
+    "math-500": "MATH-500",
+    "gsm8k": "GSM8K",
+    "gpqa-diamond": "GPQA Diamond",
+}
 
 
 def board_values(
@@ -45,12 +63,8 @@ def board_values(
 
 
 def column_name(words: Words, column: str) -> str:
-    """A head: ours are translated, others stand as they are."""
-    if column == MEAN:
-        return words("Mean")
-    if column == OVERALL:
-        return words("Overall, as claimed")
-    return words(column) if column in AST_COLUMNS else column
+    """A head: as cards write it, where they do; else the task's own name."""
+    return words(HEADS[column]) if column in HEADS else NAMES.get(column, column)
 
 
 def _board(site: Site, words: Words, board: Board) -> Values:
@@ -171,7 +185,7 @@ def _claims(site: Site, words: Words, claims: Sequence[Claim], board: Board | No
                 "cells": [same[0].figures.get(name, "–") for name in columns],
                 "cards": [
                     {
-                        "name": claim.card.name,
+                        "name": _card_name(claim.card),
                         "where": words("line {n}", n=claim.where)
                         if claim.where.isdigit()
                         else claim.where,
@@ -183,6 +197,11 @@ def _claims(site: Site, words: Words, claims: Sequence[Claim], board: Board | No
             for same in _alike(claims)
         ],
     }
+
+
+def _card_name(path: Path) -> str:
+    """Most cards are called README.md: then with its folder."""
+    return "/".join(path.parts[-2:]) if path.stem.lower() == "readme" else path.name
 
 
 def _alike(claims: Sequence[Claim]) -> list[list[Claim]]:

@@ -14,10 +14,11 @@ LEADERBOARD_WORDS = {
     "Repeats": "次數",
     "Seed of the option order": "選項排序的種子",
     "Mean": "平均 Mean",
-    "simple": "單一 Simple",
-    "multiple": "多選一 Multiple",
-    "parallel": "平行 Parallel",
-    "parallel-multiple": "平行多選 Parallel Multiple",
+    "Simple": "單一 Simple",
+    "Multiple": "多選一 Multiple",
+    "Parallel": "平行 Parallel",
+    "Parallel Multiple": "平行多選 Parallel Multiple",
+    "Taiwan law": "台灣法律",
     "Overall, as claimed": "整體 Overall（卡片宣稱）",
     "Correct, % (95 % interval). Measured here, from evaluation logs.": (
         "正確率 %（95 % 信賴區間）。由這裡的評測紀錄算出。"

@@ -15,7 +15,7 @@ import click
 
 from formosa.cli.export_check import check, check_file, require_whole
 from formosa.cli.export_levels import levels
-from formosa.cli.export_where import checkpoint_of, described_run, run_of
+from formosa.cli.export_where import calibration_texts, checkpoint_of, described_run, run_of
 from formosa.cli.output import Output, command_output
 from formosa.errors import ModelError
 from formosa.export.config import Quantisation
@@ -58,28 +58,46 @@ export.add_command(check)
     help="How the matrices are stored.",
 )
 @click.option("--name", help="The model's name inside the file; the file's name by default.")
+@click.option(
+    "--importance",
+    "calibration",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Rows (.jsonl) or a text: which columns matter is noted on it, for less than 8 bits.",
+)
 @command_output
 def gguf(
-    out: Output, checkpoint: Path, file: Path, quantisation: Quantisation, name: str | None
+    out: Output,
+    checkpoint: Path,
+    file: Path,
+    quantisation: Quantisation,
+    name: str | None,
+    calibration: Path | None,
 ) -> None:
     """Write CHECKPOINT (or a run's folder) as the GGUF file FILE, then run `export check`.
 
     \b
         formosa export gguf runs/mini model-Q8_0.gguf
         formosa export gguf merged model-Q4_K_M.gguf --level Q4_K_M --name "My model"
+        formosa export gguf merged model-Q4_K_M.gguf --level Q4_K_M --importance rows.jsonl
     """
     from formosa.export.gguf import write_gguf
+    from formosa.export.importance import importance
+    from formosa.export.reference import Reference
 
     metadata = described_run(run_of(checkpoint))
     checkpoint = checkpoint_of(checkpoint)
     require_whole(checkpoint)
+    texts = calibration_texts(calibration, checkpoint)
     with _progress(out) as progress:
+        noted = importance(Reference(checkpoint), texts, progress=progress) if texts else None
         write_gguf(
             checkpoint,
             file,
             quantisation,
             name=name or file.stem,
             metadata=metadata,
+            importance=noted,
             progress=progress,
         )
     check_file(out, checkpoint, file, tokens=24)

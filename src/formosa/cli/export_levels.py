@@ -14,7 +14,7 @@ from typing import Any, get_args
 import click
 
 from formosa.cli.export_check import require_whole
-from formosa.cli.export_where import checkpoint_of, described_run, run_of
+from formosa.cli.export_where import calibration_texts, checkpoint_of, described_run, run_of
 from formosa.cli.output import Output, command_output
 from formosa.export.config import Quantisation
 
@@ -37,6 +37,13 @@ _USUAL: tuple[Quantisation, ...] = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
     help="Where the files go; by default the folder `levels` beside the checkpoint.",
 )
 @click.option("--name", help="The model's name inside the files; the folder's by default.")
+@click.option(
+    "--importance",
+    "calibration",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Rows (.jsonl) or a text: which columns matter is noted on it, for less than 8 bits.",
+)
 @click.option("--evaluate", "tasks", multiple=True, metavar="TASK", help="Ask it at every level.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only so many samples of a task.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=512, show_default=True)
@@ -54,6 +61,7 @@ def levels(
     wanted: tuple[Quantisation, ...],
     folder: Path | None,
     name: str | None,
+    calibration: Path | None,
     tasks: tuple[str, ...],
     limit: int | None,
     max_tokens: int,
@@ -65,6 +73,7 @@ def levels(
     \b
         formosa export levels runs/mini
         formosa export levels runs/mini --level F16 --level Q4_K_M --evaluate mini-zh-tw
+        formosa export levels runs/mini --importance runs/mini/data/train.jsonl
         formosa export levels merged --out merged-gguf --evaluate bfcl-simple --limit 40
 
     Leaves model-LEVEL.gguf, parity-LEVEL.json, levels.json and levels.svg. Nats are the divergence
@@ -84,6 +93,7 @@ def levels(
             tuple(dict.fromkeys(wanted or _USUAL)),
             name=name or (run or source).resolve().name,
             metadata=described_run(run),
+            calibration=calibration_texts(calibration, source),
             greedy_tokens=tokens,
             say=out.say,
             progress=lambda done, of: bars.update(task, completed=done, total=of),

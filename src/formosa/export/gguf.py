@@ -26,6 +26,7 @@ from formosa.export.architectures import (
     tensors_of,
 )
 from formosa.export.config import Quantisation
+from formosa.export.importance import Importance, columns_of
 from formosa.export.mixture import LEVELS, type_of
 from formosa.export.native import quantise
 from formosa.export.shards import Shards
@@ -43,6 +44,7 @@ class Planned(NamedTuple):
     shape: tuple[int, ...]  # rows first
     type_name: str
     read: Callable[[], Any]  # gives float32
+    importance: Any = None  # of the columns
 
 
 def write_gguf(
@@ -52,6 +54,7 @@ def write_gguf(
     *,
     name: str,
     metadata: Mapping[str, Value] | None = None,
+    importance: Importance | None = None,
     progress: Progress = lambda done, of: None,
 ) -> Path:
     """Write `checkpoint` to `path`, whole or not at all.
@@ -63,6 +66,7 @@ def write_gguf(
         quantisation: of the matrices. Norms are always F32.
         name: the model's name inside the file.
         metadata: further values, such as licence and recipe hash, by GGUF key.
+        importance: of the columns of its matrices, for levels below 8 bits.
         progress: called after every tensor.
 
     Raises:
@@ -84,8 +88,10 @@ def write_gguf(
             add_architecture(writer, config)
             add_file_type(writer, quantisation)
             add_vocabulary(writer, checkpoint)
-            add_values(writer, metadata or {})
-            _write_tensors(writer, checkpoint, config, quantisation, progress)
+            about = importance.about() if importance else {}
+            add_values(writer, {**(metadata or {}), **about})
+            columns = importance.columns if importance else {}
+            _write_tensors(writer, checkpoint, config, quantisation, columns, progress)
         finally:
             writer.close()
     return path
@@ -135,6 +141,7 @@ def _write_tensors(
     checkpoint: Path,
     config: dict[str, Any],
     quantisation: Quantisation,
+    columns: Mapping[str, Any],
     progress: Progress,
 ) -> None:
     import numpy as np
@@ -152,7 +159,8 @@ def _write_tensors(
 
     for tensor in tensors_of(shards.shapes, config, checkpoint):
         kind = type_of(tensor.name, tensor.shape, quantisation, layers=layers, tied=tied)
-        planned.append(Planned(tensor.name, tensor.shape, kind, reading(tensor)))
+        noted = columns_of(tensor.source, columns)
+        planned.append(Planned(tensor.name, tensor.shape, kind, reading(tensor), noted))
     write_planned(writer, planned, progress)
 
 
@@ -170,12 +178,13 @@ def write_planned(writer: Any, planned: Sequence[Planned], progress: Progress) -
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for done, tensor in enumerate(planned, start=1):
-        writer.write_tensor_data(encoded(tensor.read(), tensor.type_name, tensor.name))
+        values = encoded(tensor.read(), tensor.type_name, tensor.name, tensor.importance)
+        writer.write_tensor_data(values)
         progress(done, len(planned))
 
 
-def encoded(values: Any, type_name: str, name: str) -> Any:
-    """Float32 numbers as a type of GGUF.
+def encoded(values: Any, type_name: str, name: str, importance: Any = None) -> Any:
+    """Float32 numbers as a type of GGUF; `importance` is that of their columns.
 
     Raises:
         UserError: they are not all numbers, or no xllamacpp for a type below 8 bits.
@@ -191,4 +200,4 @@ def encoded(values: Any, type_name: str, name: str) -> Any:
         )
     if type_name in _PLAIN:
         return quantize(np.ascontiguousarray(values), gguf.GGMLQuantizationType[type_name])
-    return quantise(values, type_name)
+    return quantise(values, type_name, importance)

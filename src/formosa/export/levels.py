@@ -18,6 +18,7 @@ from formosa.errors import ModelError
 from formosa.export.about import Value
 from formosa.export.config import Quantisation
 from formosa.export.gguf import write_gguf
+from formosa.export.importance import importance
 from formosa.export.parity import check_parity_now
 from formosa.export.plot import draw
 from formosa.export.reference import TEXT, Reference
@@ -68,6 +69,7 @@ def export_levels(
     *,
     name: str,
     metadata: Mapping[str, Value] | None = None,
+    calibration: Sequence[str] = (),
     greedy_tokens: int = 24,
     main_report: Path | None = None,
     say: Say = lambda line: None,
@@ -81,6 +83,7 @@ def export_levels(
         levels: which; the first one is the one that is served.
         name: the model's name inside the files.
         metadata: further header values.
+        calibration: texts to note on which columns matter below 8 bits; all alike without any.
         greedy_tokens: for each prompt of the check.
         main_report: where the first level's checks are written instead.
         say: told what goes on.
@@ -90,11 +93,22 @@ def export_levels(
         UserError: what `write_gguf` and `check_parity` raise.
     """
     reference = Reference(checkpoint)
+    noted = importance(reference, calibration, progress=progress) if calibration else None
+    if noted:
+        say(f"noted which columns matter, on {noted.tokens} tokens")
     rows = []
     for number, level in enumerate(levels):
         path = file_of(folder, level)
         report = main_report if number == 0 and main_report else report_of(folder, level)
-        write_gguf(checkpoint, path, level, name=name, metadata=metadata, progress=progress)
+        write_gguf(
+            checkpoint,
+            path,
+            level,
+            name=name,
+            metadata=metadata,
+            importance=noted,
+            progress=progress,
+        )
         checks = check_parity_now(
             checkpoint, path, greedy_tokens=greedy_tokens, report=report, reference=reference
         )

@@ -81,12 +81,13 @@ def _library() -> Any:
     return library
 
 
-def quantise(values: Any, type_name: str) -> Any:
+def quantise(values: Any, type_name: str, importance: Any = None) -> Any:
     """Rows of float32 numbers as blocks of `type_name`, by llama.cpp's own code.
 
     Args:
         values: a numpy array of two dimensions; its width fits the type's blocks.
         type_name: as in `mixture.BLOCK`.
+        importance: of the columns, one number each; all alike if left out.
 
     Returns:
         A numpy array of bytes, one row for each row.
@@ -102,8 +103,12 @@ def quantise(values: Any, type_name: str) -> Any:
     rows, columns = values.shape
     block, size = gguf.GGML_QUANT_SIZES[kind]
     target = np.empty((rows, columns // block * size), dtype=np.uint8)
+    weights = None if importance is None else np.ascontiguousarray(importance, dtype=np.float32)
+    if weights is not None and weights.shape != (columns,):
+        raise RuntimeError(f"{weights.shape} numbers for the importance of {columns} columns")
+    where = None if weights is None else weights.ctypes.data
     written = _library().ggml_quantize_chunk(
-        int(kind), values.ctypes.data, target.ctypes.data, 0, rows, columns, None
+        int(kind), values.ctypes.data, target.ctypes.data, 0, rows, columns, where
     )
     if written != target.nbytes:  # a bug in one of the two tables of block sizes
         raise RuntimeError(f"llama.cpp wrote {written} bytes of {type_name}, not {target.nbytes}")

@@ -76,7 +76,7 @@ SPOKEN = {
     "Nothing was said yet.": "還沒有任何訊息。",
     "Reasoning · {n} characters": "思考 · {n} 字",
     "Tool call": "工具呼叫",
-    "Arguments of {name}": "{name} 的引數",
+    "Arguments of {name}": "{name} 的參數",
     "Result": "結果",
     "Result of {name}": "{name} 的結果",
     "answered": "已完成",
@@ -87,7 +87,7 @@ SPOKEN = {
     "is written": "撰寫中",
     "no result": "沒有結果",
     "The model asks to run {name} with these arguments. Run it?": (
-        "模型想用以上的引數執行 {name}，要執行嗎？"
+        "模型想用以上的參數執行 {name}，要執行嗎？"
     ),
     "Run once": "執行這一次",
     "Always run {name}": "一律執行 {name}",

@@ -344,14 +344,14 @@ def described(tools: Sequence[Any]) -> list[Described]:
 
 
 def _kind(schema: Any) -> str:
-    """`string`, `array of integer`, `one of "a", "b"`."""
+    """`string`, `array<integer>`, `"a" | "b"`."""
     said = _mapping(schema)
     if choices := _list(said.get("enum")):
-        return "one of " + ", ".join(json_text(choice) for choice in choices[:20])
+        return " | ".join(json_text(choice) for choice in choices[:20])
     kind = said.get("type")
-    name = kind if isinstance(kind, str) else json_text(kind) if kind else "any"
+    name = kind if isinstance(kind, str) else json_text(kind) if kind else "–"
     inner = _mapping(said.get("items")).get("type")
-    return f"{name} of {inner}" if isinstance(inner, str) else name
+    return f"{name}<{inner}>" if isinstance(inner, str) else name
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ _SAID = tuple(
         (r"value_error\S* — (\S+): (.+) is not among (\[.*\])",
          "參數 {0} 的值 {1} 不在可接受的值 {2} 之中"),
         (r"value_error:dict_key — (\S+): the key (.+) is missing", "參數 {0} 缺少鍵 {1}"),
+        (r"type_error\S* — (\S+): (.+) is not of the type (.+)", "參數 {0} 的值 {1} 不是 {2} 型別"),
         (r"type_error\S* — (\S+): (.+)", "參數 {0} 的型別不對：{1}"),
         (r"\S+cannot_find_match — no call fits answer (\d+), ([^;]+)(.*)",
          "沒有呼叫符合第 {0} 個答案 {1}{2}"),
@@ -51,7 +52,8 @@ _SAID = tuple(
         (r"\S+decoder_failed — a malformed call: (.*)", "工具呼叫的格式有誤：{0}"),
         (r"\S+decoder_failed — the arguments of (\S+) are not JSON: (.*)",
          "{0} 的參數不是 JSON：{1}"),
-        (r"no function helps here, but (.+) was called", "這裡沒有適用的函式，卻呼叫了 {0}"),
+        (r".*no function helps here, but (.+) was called", "這裡沒有適用的函式，卻呼叫了 {0}"),
+        (r"(.+); (\S+) is right", "{0}；正確答案是 {1}"),  # log-probabilities, mathematics
     )
 )  # fmt: skip
 

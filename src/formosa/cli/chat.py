@@ -20,6 +20,7 @@ from formosa.cli.default_model import named_or_default
 from formosa.cli.history import new_history
 from formosa.cli.output import Output, command_output
 from formosa.cli.session import Session
+from formosa.cli.tool_options import tool_options
 from formosa.engines.protocol import Sampling
 from formosa.tools.log import ToolLog
 from formosa.tools.registry import Registry, load_tools
@@ -50,23 +51,7 @@ def chat() -> None:
     "talk", cls=DefaultCommand, hidden=True, context_settings={"auto_envvar_prefix": "FORMOSA_CHAT"}
 )
 @click.argument("model", required=False)
-@click.option(
-    "--tools",
-    "tool_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="Let the model call the @tool functions of this file. Runs the file. May be repeated.",
-)
-@click.option(
-    "--mcp",
-    "servers",
-    multiple=True,
-    metavar="COMMAND|URL|FILE",
-    allow_from_autoenv=False,  # click would cut a command at its spaces
-    help="Let the model call the tools of an MCP server. NAME=… begins their names with NAME_. "
-    'FILE.json holds {"mcpServers": …}. May be repeated.',
-)
+@tool_options("the model")
 @click.option(
     "--yes",
     is_flag=True,

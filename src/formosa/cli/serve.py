@@ -18,6 +18,7 @@ from formosa.cli.default_model import named_or_default
 from formosa.cli.engine_options import engine_options
 from formosa.cli.output import Output, command_output
 from formosa.cli.serve_check import check, parrot
+from formosa.cli.tool_options import tool_options
 from formosa.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,23 +66,7 @@ def serve() -> None:
               help="Port; 0 takes any free one.")  # fmt: skip
 @click.option("--api-key", show_envvar=True, help="Ask clients for this key.")
 @click.option("--name", help="What clients call the model.  [default: the model's own name]")
-@click.option(
-    "--tools",
-    "tool_files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="Let the chat page run the @tool functions of this file. May be repeated.",
-)
-@click.option(
-    "--mcp",
-    "servers",
-    multiple=True,
-    metavar="COMMAND|URL|FILE",
-    allow_from_autoenv=False,  # click would cut a command at its spaces
-    help="Let the chat page run the tools of an MCP server, as `formosa chat` does. "
-    "May be repeated.",
-)
+@tool_options("the chat page")
 @click.option(
     "--tool-log",
     type=click.Path(path_type=Path, dir_okay=False),

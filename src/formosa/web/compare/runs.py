@@ -21,15 +21,14 @@ from formosa.evals.bfcl import task as bfcl
 from formosa.evals.bfcl.aggregates import AST
 from formosa.evals.registry import aggregates
 from formosa.results.log import EvalLog
-from formosa.results.metrics import Score, difference, question_differences, score
+from formosa.results.metrics import Score, question_differences, score
 from formosa.results.several import mean_difference
 from formosa.web.compare.sides import (
     LETTERS,
     Against,
     Paired,
-    Said,
     Side,
-    cautions,
+    against,
     model_name,
     refused,
     sides_of,
@@ -180,7 +179,7 @@ def _task_order(name: str) -> tuple[int, str]:
 def _task_rows(task: str, sides: Sequence[RunSide]) -> list[TaskRow]:
     logs = [run.sides.get(task) for run in sides]
     first = logs[0]
-    against = [_against(first, side) if first and side else None for side in logs[1:]]
+    compared = [against(first, side, task) if first and side else None for side in logs[1:]]
     scorers = dict.fromkeys(name for side in logs if side for name in side.shares)
     rows = []
     for scorer in scorers:
@@ -190,23 +189,10 @@ def _task_rows(task: str, sides: Sequence[RunSide]) -> list[TaskRow]:
         if any(scores):
             others = [
                 one and one._replace(paired={k: v for k, v in one.paired.items() if k == scorer})
-                for one in against
+                for one in compared
             ]
             rows.append(TaskRow(task, scorer, scores, others))
     return rows
-
-
-def _against(first: Side, side: Side) -> Against:
-    refusal: Said | None = refused(first, side)
-    if refusal:
-        return Against(side, {}, refusal, ())
-    paired = {}
-    for name, shares in first.shares.items():
-        exact = list(question_differences(shares, side.shares.get(name, {})).values())
-        if exact:
-            made = difference(exact)
-            paired[name] = Paired(first.log.start["task"]["name"], made, made.p, 1)
-    return Against(side, paired, None, cautions(first, side))
 
 
 def _figure_rows(sides: Sequence[RunSide]) -> list[FigureRow]:

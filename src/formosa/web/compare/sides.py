@@ -150,7 +150,7 @@ def compare(logs: Sequence[EvalLog], reference: str = "A") -> Comparison:
         ]
         for name in scorers
     }
-    others = [_against(first, side) for side in sides if side is not first]
+    others = [against(first, side) for side in sides if side is not first]
     costs = [Cost(side, effort(side.log), purity(side.log)) for side in sides]
     return Comparison(sides, first, scorers, rows, _corrected(others), costs)
 
@@ -178,7 +178,8 @@ def _place(log: EvalLog) -> str:
     return "/".join(part for part in (folder.name, log.path.stem) if part)
 
 
-def _against(first: Side, side: Side) -> Against:
+def against(first: Side, side: Side, what: str = "") -> Against:
+    """Every scorer's paired difference, or why there is none; `what` is their name in a table."""
     refusal = refused(first, side)
     if refusal:
         return Against(side, {}, refusal, ())
@@ -187,7 +188,7 @@ def _against(first: Side, side: Side) -> Against:
         exact = list(question_differences(shares, side.shares.get(name, {})).values())
         if exact:
             made = difference(exact)
-            paired[name] = Paired("", made, made.p, 1)
+            paired[name] = Paired(what, made, made.p, 1)
     return Against(side, paired, None, cautions(first, side))
 
 

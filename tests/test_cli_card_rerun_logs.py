@@ -151,14 +151,16 @@ def test_what_can_t_be_asked_says_why(tmp_path: Path) -> None:
 @pytest.mark.model
 def test_a_log_of_another_file_is_not_asked(tmp_path: Path) -> None:
     """The base model's logs stand on the same card; the file that is named is another."""
-    write_log(
-        tmp_path / "base.jsonl", task="mini-zh-tw", model="tiny (base)", outcomes={"box": ["C"]}
-    )
+    for name in ("base.jsonl", "more.jsonl"):
+        write_log(tmp_path / name, task="mini-zh-tw", model="tiny (base)", outcomes={"box": ["C"]})
     who = Who("smollm2-135m", (), None, None, 512, 1, 60.0)
     folder = tmp_path / "again"
-    (finding,) = rerun(Output(), card(tmp_path, "base.jsonl"), who, folder=folder)
+    (finding,) = rerun(Output(), card(tmp_path, "base.jsonl", "more.jsonl"), who, folder=folder)
     assert finding.code == "rerun-impossible"
-    assert f"it is a log of tiny (base) (sha256 {HEX[:12]}), and asked is smol" in finding.message
+    assert "asked is smollm2-135m (sha256 " in finding.message
+    assert finding.message.endswith(
+        f"of tiny (base) (sha256 {HEX[:12]}) are base.jsonl, more.jsonl."
+    )
     assert not folder.exists()
 
 

@@ -18,7 +18,7 @@ from formosa.card.checks.finding import Finding, found
 from formosa.card.checks.subject import Subject
 from formosa.cli.eval_who import Who
 from formosa.cli.output import Output
-from formosa.engines.protocol import ChatModel, Sampling
+from formosa.engines.protocol import Sampling
 from formosa.errors import FormosaError
 from formosa.evals.plan import Shard
 from formosa.evals.registry import load_logged
@@ -62,13 +62,13 @@ async def _all(
     from formosa.cli.card_rerun import data_of
 
     findings: list[Finding] = []
+    others: dict[str, list[str]] = {}
     async with _as_then(who, logs).opened(out) as models:
         now = models[0].info
         for name, log in logs.items():
             then = log.start["model"]
             if now.sha256 and then.get("sha256") != now.sha256:
-                why = f"it is a log of {_named(then)}, and asked is {_named_now(models[0])}"
-                findings.append(_impossible(name, f"{why}."))
+                others.setdefault(_named(then), []).append(name)
                 continue
             try:
                 task_name = str(log.start["task"]["name"])
@@ -93,6 +93,9 @@ async def _all(
                 ]
             except FormosaError as error:
                 findings.append(_impossible(name, f"{error.message} {error.hint}".strip()))
+    for then_named, names in others.items():
+        why = f"asked is {_named({'name': now.name, 'sha256': now.sha256})}; of {then_named} are "
+        findings.append(_impossible(names[0], f"{why}{', '.join(names)}."))
     return findings
 
 
@@ -167,7 +170,3 @@ def _impossible(name: str, why: str) -> Finding:
 def _named(model: Mapping[str, Any]) -> str:
     digest = str(model.get("sha256") or "")
     return f"{model.get('name')}" + (f" (sha256 {digest[:12]})" if digest else "")
-
-
-def _named_now(model: ChatModel) -> str:
-    return _named({"name": model.info.name, "sha256": model.info.sha256})

@@ -15,7 +15,8 @@ from starlette.routing import Route
 from formosa.web.app import WORDS, create_pages
 from formosa.web.page import render
 from formosa.web.places import Places
-from formosa.web.site import Link, Site, answer
+from formosa.web.response import answer
+from formosa.web.site import Link, Site
 
 ATTACK = '<script>alert(1)</script><img src=x onerror="alert(2)"><a href="javascript:alert(3)">'
 

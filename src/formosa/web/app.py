@@ -20,7 +20,8 @@ from formosa.errors import FormosaError, UserError
 from formosa.serve.run import LOOPBACK_NAMES
 from formosa.web.page import render
 from formosa.web.places import OutsideError, Places
-from formosa.web.site import Link, Site, answer
+from formosa.web.response import answer
+from formosa.web.site import Link, Site
 from formosa.web.words import Words
 
 WORDS = {

@@ -19,7 +19,8 @@ from formosa.results.report import begins_like_a_log
 from formosa.web.app import places_of
 from formosa.web.page import render
 from formosa.web.places import Places
-from formosa.web.site import Site, answer
+from formosa.web.response import answer
+from formosa.web.site import Site
 
 DEPTH = 6  # folders below a place that are looked into
 MOST = 2000  # things that are listed; a place that holds more is better named more exactly

@@ -15,17 +15,15 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from formosa import __version__
+from formosa.web.site import Site
 from formosa.web.words import Words
-
-if TYPE_CHECKING:
-    from formosa.web.site import Site
 
 # Said by name where they would be seen wrongly: controls, marks that turn the direction, and halves
 # of a surrogate pair, which no page can hold.

@@ -1,6 +1,6 @@
 """Where a page stands: its language, its address, the pages beside it, or alone in a file.
 
-Knows requests and answers. Knows nothing of what stands on a page.
+Knows requests. Knows nothing of what stands on a page.
 """
 
 from __future__ import annotations
@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
 
-from formosa.web.page import Rendered
 from formosa.web.words import LANGS, Lang, preferred
 
 COOKIE = "formosa-lang"
-YEAR = 365 * 24 * 3600  # seconds
 
 
 @dataclass(frozen=True)
@@ -73,26 +70,3 @@ def language(request: Request) -> Lang:
             if asked == lang:
                 return lang
     return preferred(request.headers.get("accept-language", ""))
-
-
-def answer(request: Request, rendered: Rendered, status: int = 200) -> HTMLResponse:
-    """The page with the headers that keep it alone with itself."""
-    made = HTMLResponse(rendered.html, status, headers=headers(rendered))
-    if request.query_params.get("lang") in LANGS:
-        made.set_cookie(
-            COOKIE, request.query_params["lang"], max_age=YEAR, httponly=True, samesite="strict"
-        )
-    return made
-
-
-def headers(rendered: Rendered) -> dict[str, str]:
-    """Those of every page: its policy, no frame around it, no trace of it elsewhere."""
-    return {
-        "Content-Security-Policy": f"{rendered.policy}; frame-ancestors 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Cache-Control": "no-store",
-    }

@@ -26,7 +26,8 @@ from formosa.web.card.differences import difference_page
 from formosa.web.card.lines import blocks_of
 from formosa.web.card.words import CARD
 from formosa.web.page import Rendered, address, render
-from formosa.web.site import Site, answer
+from formosa.web.response import answer
+from formosa.web.site import Site
 from formosa.web.words import Lang, Words
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)

@@ -25,7 +25,8 @@ from formosa.web.chat.saved import read_body, read_conversation, saved_page
 from formosa.web.chat.tools import refuse_other_origins, tool_routes
 from formosa.web.chat.words import SPOKEN, WORDS
 from formosa.web.page import Rendered, render
-from formosa.web.site import Link, Site, answer, language
+from formosa.web.response import answer
+from formosa.web.site import Link, Site, language
 from formosa.web.words import Lang, Words
 
 SCRIPTS = (

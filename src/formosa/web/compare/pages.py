@@ -30,7 +30,8 @@ from formosa.web.guarded_csv import MIME, csv_text
 from formosa.web.leaderboard.entries import entry
 from formosa.web.page import Rendered, render
 from formosa.web.read_logs import logs_in, read
-from formosa.web.site import Site, answer
+from formosa.web.response import answer
+from formosa.web.site import Site
 from formosa.web.words import Lang, Words
 
 STYLES = ("compare/compare.css",)

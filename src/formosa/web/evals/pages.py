@@ -32,7 +32,8 @@ from formosa.web.evals.words import WORDS
 from formosa.web.overview import find as find_files
 from formosa.web.page import Rendered, address, render
 from formosa.web.places import OutsideError
-from formosa.web.site import Site, answer
+from formosa.web.response import answer
+from formosa.web.site import Site
 from formosa.web.words import Lang, Words
 
 WAIT = 0.8  # seconds that a list waits for the questions of its data set

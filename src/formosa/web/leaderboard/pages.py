@@ -22,7 +22,8 @@ from formosa.web.overview import find, is_card
 from formosa.web.page import Rendered, render
 from formosa.web.places import Places
 from formosa.web.read_logs import logs_in
-from formosa.web.site import Site, answer
+from formosa.web.response import answer
+from formosa.web.site import Site
 from formosa.web.words import Lang, Words
 
 

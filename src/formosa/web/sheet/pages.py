@@ -27,8 +27,9 @@ from formosa.files import explain_read_error
 from formosa.web.app import places_of
 from formosa.web.charts import figure
 from formosa.web.page import Rendered, pretty, render
+from formosa.web.response import answer
 from formosa.web.sheet.words import SHEET
-from formosa.web.site import Site, answer
+from formosa.web.site import Site
 from formosa.web.words import Lang, Words
 
 SHOWN = 200  # rows of a table

@@ -23,7 +23,8 @@ from formosa.train.curves import find_log
 from formosa.web.app import places_of
 from formosa.web.charts import figure
 from formosa.web.page import Rendered, address, render
-from formosa.web.site import Site, answer
+from formosa.web.response import answer
+from formosa.web.site import Site
 from formosa.web.training.charts import Drawn, draw_charts, look_of
 from formosa.web.training.rows import Rows, guard_of, rows_page, settings_of
 from formosa.web.training.state import Run, read_run, replies, speed

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from evals_arithmetic import arithmetic, scored, start
 from formosa.cli.main import cli
 from formosa.engines.scripted import ScriptedEngine
-from formosa.engines.templated import TemplatedChat
+from formosa.engines.templated import HELD, TemplatedChat
 from formosa.errors import DataError, EngineError, LogError, UserError
 from formosa.evals import lanes, registry
 from formosa.results.log import read_log
@@ -33,13 +33,16 @@ class Opened:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.engines: list[ScriptedEngine] = []
+        self.held: list[bool] = []
         self.answer: Answer = lambda prompt: "\\box{A}"
 
     def __call__(self, model: str, **how: Any) -> TemplatedChat:
         how.pop("say")
+        held = how.pop("held", False)
+        self.held.append(held)
         self.asked.append({"model": model, **how})
         self.engines.append(ScriptedEngine(lambda prompt: self.answer(prompt), name="tiny/model"))
-        return TemplatedChat(self.engines[-1])
+        return TemplatedChat(self.engines[-1], held=held)
 
     def server(self, url: str, **how: Any) -> TemplatedChat:
         """Stands in for `AskingChat`."""
@@ -162,6 +165,27 @@ def test_a_server_is_asked_by_its_address(tmp_path: Path, opened: Opened) -> Non
          "--limit", 4, "--out", tmp_path / "two")  # fmt: skip
     assert [asked["base_url"] for asked in opened.asked[1:]] == [url, url + "/"]
     assert opened.asked[-1]["api_key"] == "k"
+
+
+def test_calls_that_are_held_are_in_the_log_and_held_again(tmp_path: Path, opened: Opened) -> None:
+    """Or a retry would mix two ways of asking in one score."""
+    fails = True
+
+    def answer(prompt: str) -> str:
+        if fails and "?" not in prompt:
+            raise EngineError("gone")
+        return "\\box{A}"
+
+    opened.answer = answer
+    words = ["run", "mini-zh-tw", "--model", "tiny", "--limit", 3, "--out", tmp_path / "logs"]
+    formosa(*words, "--hold-calls")
+    (log,) = (tmp_path / "logs").rglob("*.jsonl")
+    assert read_log(log).start["model"]["details"]["calls"] == HELD
+    fails = False
+    done("retry", log)
+    assert opened.held == [True, True]
+    with pytest.raises(UserError, match="as it will"):
+        done(*words[:2], "--base-url", "http://127.0.0.1:9/v1", "--hold-calls")
 
 
 def test_a_retry_finds_the_server_that_the_log_names(tmp_path: Path, opened: Opened) -> None:

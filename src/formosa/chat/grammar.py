@@ -1,4 +1,5 @@
-"""What a reply may be, as a grammar: calls that are really forced, and JSON that fits its schema.
+"""What a reply may be, as a grammar: calls that are forced or held to their schemas, and JSON that
+fits one.
 
 Writes Lark text for llguidance, which llama.cpp and vLLM both carry. What the grammar lets through
 is the format of `formosa.jinja`, byte for byte, so a forced call looks like one of training, and
@@ -31,6 +32,7 @@ def reply_grammar(
     reasoning: Literal["none", "may", "open"] = "none",
     tag_tokens: Collection[str] = (),
     thought_tokens: int | None = None,
+    words: bool = False,
 ) -> str:
     """Lark text for a reply of calls, or of JSON, or (with `tools` and `json_schema`) of either.
 
@@ -43,6 +45,7 @@ def reply_grammar(
             begins with thoughts.
         tag_tokens: those of our tags that are single control tokens of the vocabulary.
         thought_tokens: how long thoughts may be; then `</think>` is written for the model.
+        words: the reply may be words instead: whatever does not begin with a tag.
 
     Raises:
         MessageError: no tool has that name, or a schema asks for what no grammar can hold.
@@ -69,6 +72,9 @@ def reply_grammar(
         bodies.append("json")
         ready = prepared_schema(json_schema or {"type": "object"}, "json_schema")
         rules.append(f"json: %json {_with_spacing(ready)}")
+    if words:
+        bodies.append("FREE")
+        rules.append("FREE: /[^<](.|\\n)*/")
     start = f"({' | '.join(bodies)})"
     if reasoning != "none":
         rest = f'thought {tags[END_THINK]} "\\n\\n"'

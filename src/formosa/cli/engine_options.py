@@ -26,6 +26,9 @@ _LOADED = (
                  "folder. May be repeated."),
     click.option("--template", type=click.Choice(sorted(FAMILIES)),
                  help="Formosa's format with this family's control tokens, not the model's own."),
+    click.option("--hold-calls", is_flag=True,
+                 help="Hold calls to the schemas of their tools, by a grammar: names, types and "
+                 "required arguments are then always right."),
 )  # fmt: skip
 
 _VLLM = (
@@ -104,6 +107,7 @@ def _keywords(values: dict[str, Any]) -> dict[str, Any]:
         "threads": values.pop("threads"),
         "adapters": _adapters(values.pop("adapters")),
         "template": values.pop("template"),
+        "held": values.pop("hold_calls"),
     }
     if engine == "vllm":
         from formosa.engines.vllm_command import VllmOptions

@@ -18,6 +18,7 @@ import click
 from formosa.chat.template import FAMILIES
 from formosa.cli.output import Output
 from formosa.engines.protocol import ChatModel
+from formosa.engines.templated import HELD
 from formosa.errors import EngineError, UserError
 from formosa.results.log import EvalLog
 
@@ -38,6 +39,7 @@ class Who:
     context: int
     concurrency: int | None
     timeout: float
+    hold_calls: bool = False
 
     @property
     def at_a_time(self) -> int | None:
@@ -56,6 +58,7 @@ class Who:
                 context=self.context,
                 slots=self.concurrency or SLOTS,
                 template=self.template,
+                held=self.hold_calls,
                 say=out.say,
             )
         ]
@@ -84,6 +87,10 @@ class Who:
     def _servers(self) -> list[AskingChat]:
         from formosa.engines.asking import AskingChat
 
+        if self.hold_calls:
+            raise UserError(
+                "A remote server writes calls as it will.", "leave out --hold-calls or --base-url"
+            )
         if self.template is not None:
             raise UserError(
                 "A remote server renders its own template.", "leave out --template or --base-url"
@@ -104,7 +111,8 @@ class Who:
             # A server that was asked for its only model may be logged under its address.
             unnamed = logged["name"] == urlsplit(base_url).netloc
             return replace(self, base_url=urls, model=None if unnamed else logged["name"])
-        return replace(self, model=logged["path"] or logged["name"])
+        held = self.hold_calls or details.get("calls") == HELD
+        return replace(self, model=logged["path"] or logged["name"], hold_calls=held)
 
 
 async def _ready(servers: Sequence[AskingChat], out: Output) -> list[AskingChat]:
@@ -141,6 +149,11 @@ _OPTIONS = (
         "--template",
         type=click.Choice(sorted(FAMILIES)),
         help="Use Formosa's format for this family, not the model's own template.",
+    ),
+    click.option(
+        "--hold-calls",
+        is_flag=True,
+        help="Hold calls to the schemas of their tools, by a grammar. The log says so.",
     ),
     click.option(
         "--context",

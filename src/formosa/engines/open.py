@@ -41,6 +41,7 @@ def open_chat(
     adapters: Mapping[str, Path] | None = None,
     vllm: VllmOptions | None = None,
     tools: bool = True,
+    held: bool = False,
     say: Say | None = None,
 ) -> ChatModel:
     """A chat model for a name that `formosa.models.resolve` understands, loaded and ready.
@@ -63,6 +64,7 @@ def open_chat(
         adapters: LoRA adapters by name; `with_adapters` gives a chat model for each.
         vllm: how vLLM is to run.
         tools: whether the model is to be shown tools; it is said where its template knows none.
+        held: whether calls are held to the schemas of their tools (`TemplatedChat`).
         say: takes remarks for the person.
 
     Raises:
@@ -79,7 +81,13 @@ def open_chat(
         if adapters:
             raise UserError("Adapters are loaded here, not on a server.", "leave out --base-url")
         if raw or engine == "vllm":
-            return _raw(model, urls, api_key, template, tools, say)
+            return _held(_raw(model, urls, api_key, template, tools, say), held)
+        if held:
+            raise UserError(
+                "A remote server writes calls as it will.",
+                "leave out --hold-calls, or put Formosa in front: "
+                f"formosa serve --base-url {urls[0]} --hold-calls",
+            )
         if template is not None:
             raise UserError(
                 "A remote server renders its own template.",
@@ -94,9 +102,9 @@ def open_chat(
         return RemoteChat(urls[0], model=model or None, api_key=api_key)
     found = resolve(model, say=say)
     if engine == "vllm":
-        return _vllm(found, template, context, slots, adapters, vllm, tools, say)
+        return _held(_vllm(found, template, context, slots, adapters, vllm, tools, say), held)
     if found.adapter is not None:
-        return _adapted(found, template, context, slots, threads, adapters, tools, say)
+        return _held(_adapted(found, template, context, slots, threads, adapters, tools, say), held)
     llama = LlamaEngine(
         gguf_file(found),
         name=found.name,
@@ -106,7 +114,13 @@ def open_chat(
         sha256=found.sha256(),
         adapters=adapters,
     )
-    return TemplatedChat(llama, _chosen(template, llama.info, llama.family, tools, say))
+    chosen = _chosen(template, llama.info, llama.family, tools, say)
+    return TemplatedChat(llama, chosen, held=held)
+
+
+def _held(chat: TemplatedChat, held: bool) -> TemplatedChat:
+    chat.held = held
+    return chat
 
 
 def _adapted(
@@ -118,7 +132,7 @@ def _adapted(
     adapters: Mapping[str, Path] | None,
     tools: bool,
     say: Say | None,
-) -> ChatModel:
+) -> TemplatedChat:
     """A base that answers with the adapter that belongs to the model's name."""
     assert found.adapter is not None
     if adapters:
@@ -152,7 +166,8 @@ def with_adapters(chat: ChatModel) -> dict[str, ChatModel]:
     models = {chat.info.name: chat}
     if isinstance(chat, TemplatedChat) and isinstance(chat.engine, _Adaptable):
         for name in chat.engine.adapters:
-            models[name] = TemplatedChat(chat.engine.with_adapter(name), chat.template)
+            engine = chat.engine.with_adapter(name)
+            models[name] = TemplatedChat(engine, chat.template, held=chat.held)
     return models
 
 
@@ -165,7 +180,7 @@ def _vllm(
     options: VllmOptions | None,
     tools: bool,
     say: Say | None,
-) -> ChatModel:
+) -> TemplatedChat:
     if found.kind != "folder":
         raise UserError(
             f"{found.adapter or found.path} is a GGUF file; vLLM takes checkpoint folders.",
@@ -201,7 +216,7 @@ def _raw(
     template: str | None,
     tools: bool,
     say: Say | None,
-) -> ChatModel:
+) -> TemplatedChat:
     """The text route of one or more servers, with a template that is known here."""
     served: str | None = model or None
     info: ModelInfo | None = None

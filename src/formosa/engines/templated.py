@@ -4,7 +4,8 @@ This is the whole of "our gateway renders the prompt, asks the engine for plain 
 whatever the engine, the same text gives the same message.
 
 What must come is forced by a grammar over the text itself, thoughts included: a call where one is
-required, JSON where a schema was given. What may only come (`auto`) is left to the model. Words of
+required, JSON where a schema was given. What may only come (`auto`) is left to the model, unless
+calls are to be held to their schemas. Words of
 the conversation that spell a control token stay words: the prompt is cut inside them. A client's
 stop texts end an answer, never a call or a thought (`answer_stops.py`).
 """
@@ -12,7 +13,7 @@ stop texts end an answer, never a call or a thought (`answer_stops.py`).
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -42,6 +43,7 @@ from formosa.engines.protocol import (
 )
 from formosa.errors import EngineError, MessageError, UnsupportedError, UserError
 
+HELD = "held to their schemas"  # what a log says of the model's calls
 _TAKEN = {"self", "messages", "tools", "add_generation_prompt", "control_tokens"}
 
 
@@ -51,9 +53,13 @@ class TemplatedChat:
     Args:
         engine: continues the prompt.
         template: renders it; the model's own when left out.
+        held: calls that may come are held to the schemas of their tools, by a grammar. Whether to
+            call, what, and which values stays the model's.
     """
 
-    def __init__(self, engine: TextEngine, template: ChatTemplate | None = None) -> None:
+    def __init__(
+        self, engine: TextEngine, template: ChatTemplate | None = None, *, held: bool = False
+    ) -> None:
         chosen = template or engine.info.template
         if chosen is None:
             raise UserError(
@@ -62,10 +68,12 @@ class TemplatedChat:
             )
         self.engine = engine
         self.template = chosen
+        self.held = held
 
     @property
     def info(self) -> ModelInfo:
-        return replace(self.engine.info, template=self.template)
+        info = replace(self.engine.info, template=self.template)
+        return replace(info, details={**info.details, "calls": HELD}) if self.held else info
 
     def prompt(self, request: ChatRequest) -> Prompt:
         """What the engine is asked to continue.
@@ -89,17 +97,27 @@ class TemplatedChat:
         if forced and not tools:
             raise MessageError("tool_choice", "a call is forced, but there are no tools")
         if not forced and request.json_schema is None:
+            if self.held and tools and request.sampling.grammar is None:
+                with suppress(MessageError):  # a schema that no grammar can hold
+                    return await self._written_grammar(request, prompt, words=True)
             return request.sampling.grammar
         if request.sampling.grammar is not None:
             raise UnsupportedError("grammar", "it can't hold beside a forced call or a schema")
+        return await self._written_grammar(request, prompt)
+
+    async def _written_grammar(
+        self, request: ChatRequest, prompt: Prompt, *, words: bool = False
+    ) -> str:
+        named = request.tool_choice.name if isinstance(request.tool_choice, Named) else None
         return reply_grammar(
-            tools=tools,
-            named=request.tool_choice.name if isinstance(request.tool_choice, Named) else None,
+            tools=_shown(request),
+            named=named,
             parallel=request.parallel,
-            json_schema=None if forced else request.json_schema,
+            json_schema=None if forces_call(request) else request.json_schema,
             reasoning=self._reasoning(prompt),
             tag_tokens=await self.engine.tag_tokens(),
             thought_tokens=_half(request.sampling.max_tokens, self.engine.info.context),
+            words=words,
         )
 
     def _reasoning(self, prompt: Prompt) -> Literal["none", "may", "open"]:
@@ -189,6 +207,8 @@ class TemplatedChat:
             if error.parameter != "grammar" or request.sampling.grammar is not None:
                 raise
             name = "tool_choice" if forces_call(request) else "response_format"
+            if request.json_schema is None and name == "response_format":
+                name = "tools"
             problem = error.message.removeprefix("grammar: ")
             raise UnsupportedError(name, problem, error.hint) from error
 

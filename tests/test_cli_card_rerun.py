@@ -55,6 +55,33 @@ def test_the_scorer_and_what_the_card_leaves_open_are_said(tmp_path: Path) -> No
     assert message.endswith(". Its sampling is unknown.")
 
 
+def test_replies_that_were_cut_by_our_own_limit_tell_nothing(tmp_path: Path) -> None:
+    """0 of 24, all cut at 64 tokens: the interval holds a claim of 24.80, and nothing was asked."""
+    made = read_log(log(tmp_path, "T" * 24))
+    short = Protocol("mmlu", max_tokens=64, allows=4096)
+    finding = verdict(shown("13.80"), short, made)
+    assert finding.code == "rerun-impossible"
+    assert finding.message == (
+        "13.80 cannot be checked here: 24 of 24 replies were cut at 64 tokens, and the protocol "
+        "allows 4096. Give --max-tokens more."
+    )
+    few = read_log(log(tmp_path, "CW" * 10 + "T", "few"))
+    finding = verdict(shown("50"), short, few)
+    assert finding.code == "rerun-reproduced"
+    assert "; 1 of 21 replies were cut at 64 tokens" in finding.message
+    own = verdict(shown("13.80"), Protocol("mmlu", max_tokens=64), made)  # the protocol's own
+    assert own.code == "rerun-reproduced"
+    assert "24 of 24 replies were cut at 64 tokens" in own.message
+
+
+def test_what_tells_little_says_so(tmp_path: Path) -> None:
+    message = verdict(shown("50"), Protocol("m"), read_log(log(tmp_path, "CWU"))).message
+    assert "; 1 of 3 replies hold no answer that can be read" in message
+    assert message.endswith("So few questions tell little: ask more.")
+    many = read_log(log(tmp_path, "CW" * 100, "many"))
+    assert "tell little" not in verdict(shown("50"), Protocol("m"), many).message
+
+
 def test_failed_requests_are_said(tmp_path: Path) -> None:
     made = read_log(log(tmp_path, "CWF" * 30))
     assert (
@@ -128,7 +155,6 @@ def test_one_benchmark_s_data_are_here_and_another_s_are_not(tmp_path: Path) -> 
     assert code == "rerun-differs"
     assert "9 questions × 3" in message
     assert "The questions are those of --data-dir; whether the card's are the same" in message
-    assert message.endswith("replies were cut at 64 tokens, where the protocol allows 4096.")
     (path,) = (tmp_path / "logs").glob("rerun-*.jsonl")
     assert read_log(path).start["request"]["max_tokens"] == 64
     assert found["MMLU(%)"][0] == "rerun-impossible"

@@ -32,8 +32,10 @@ from formosa.evals.registry import load_task
 from formosa.evals.run import run_task
 from formosa.evals.task import Task
 from formosa.results.log import EvalLog
-from formosa.results.metrics import score, subject_mean
+from formosa.results.metrics import outcomes, score, subject_mean
 
+CUT_AT_MOST = 0.05  # of the replies, where --max-tokens is less than the protocol's
+WIDE = 0.2  # of an interval, from end to end
 FROM_FILES = ", from files"  # how the source of a published set ends that was read from a folder
 
 
@@ -78,7 +80,7 @@ def rerun(
         try:
             tasks[asked] = load_task(asked.task, data_dir=data_of(asked.task, data), say=out.say)
         except FormosaError as error:
-            reasons[asked] = f"{error.message} {error.hint}".strip()
+            reasons[asked] = reason(error)
     logs = asyncio.run(_ask(out, who, tasks, reasons, folder, limit, seed)) if tasks else {}
     findings += _another_model(card, logs)
     for shown, protocol in claimed:
@@ -93,15 +95,16 @@ def rerun(
     return findings
 
 
+def reason(error: FormosaError) -> str:
+    """Why something can't be asked, with what would help."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
 def _shortened(protocol: Protocol | None, max_tokens: int | None) -> Protocol | None:
-    """The protocol with replies that are cut earlier, and says so."""
+    """The protocol with replies that are cut earlier."""
     if protocol is None or max_tokens is None or max_tokens >= protocol.max_tokens:
         return protocol
-    cut = (
-        f"replies were cut at {max_tokens} tokens, where the protocol allows {protocol.max_tokens}"
-    )
-    remark = f"{protocol.remark}; {cut}" if protocol.remark else cut
-    return protocol._replace(max_tokens=max_tokens, remark=remark)
+    return protocol._replace(max_tokens=max_tokens, allows=protocol.max_tokens)
 
 
 def data_of(task: str, data: Mapping[str, Path]) -> Path | None:
@@ -126,7 +129,7 @@ async def _ask(
             try:
                 logs[protocol] = await _run(out, who, models, task, protocol, folder, limit, seed)
             except FormosaError as error:
-                reasons[protocol] = f"{error.message} {error.hint}".strip()
+                reasons[protocol] = reason(error)
     return logs
 
 
@@ -192,10 +195,23 @@ def verdict(shown: Shown, protocol: Protocol, log: EvalLog) -> Finding:
     if original and original > made.questions:
         asked = f"{made.questions} of {original} questions × {made.repeats}"
     word = "reproduced" if inside else "differs"
+    counts = outcomes(log, scorer)
+    replies = sum(counts)
+    cut = f"{counts.truncated} of {replies} replies were cut at {protocol.max_tokens} tokens"
+    if protocol.allows and counts.truncated > CUT_AT_MOST * replies:
+        message = (
+            f"{shown.value} cannot be checked here: {cut}, and the protocol allows "
+            f"{protocol.allows}. Give --max-tokens more."
+        )
+        return found("rerun-impossible", shown.line, shown.where, message)
     message = (
         f"{word}: the card says {shown.value}, {model} got {100 * value:.2f} "
         f"({100 * low:.2f} to {100 * high:.2f}; {scorer}, {asked}; {log.path.name})"
     )
+    if counts.truncated:
+        message += f"; {cut}"
+    if counts.unparsed:
+        message += f"; {counts.unparsed} of {replies} replies hold no answer that can be read"
     if log.failures:
         message += f"; {log.failures} requests failed and count as wrong"
     if str(log.start["task"].get("source")).endswith(FROM_FILES):
@@ -205,5 +221,7 @@ def verdict(shown: Shown, protocol: Protocol, log: EvalLog) -> Finding:
         )
     if protocol.remark:
         message += f". {protocol.remark[0].upper()}{protocol.remark[1:]}"
+    if high - low > WIDE:
+        message += ". So few questions tell little: ask more"
     code = "rerun-reproduced" if inside else "rerun-differs"
     return found(code, shown.line, shown.where, message + ".")

@@ -59,7 +59,7 @@ async def _all(
     limit: int | None,
     data: Mapping[str, Path],
 ) -> list[Finding]:
-    from formosa.cli.card_rerun import data_of
+    from formosa.cli.card_rerun import data_of, reason
 
     findings: list[Finding] = []
     others: dict[str, list[str]] = {}
@@ -92,7 +92,7 @@ async def _all(
                     if scorer in again.scorers
                 ]
             except FormosaError as error:
-                findings.append(_impossible(name, f"{error.message} {error.hint}".strip()))
+                findings.append(_impossible(name, reason(error)))
     for then_named, names in others.items():
         why = f"asked is {_named({'name': now.name, 'sha256': now.sha256})}; of {then_named} are "
         findings.append(_impossible(names[0], f"{why}{', '.join(names)}."))

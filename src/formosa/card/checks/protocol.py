@@ -30,6 +30,7 @@ class Protocol(NamedTuple):
         scorer: whose outcomes count; "" for the task's first.
         by_subject: whether the figure is the plain mean over subjects.
         remark: what the card leaves open, or where we differ.
+        allows: tokens of a reply, where `max_tokens` was made less than that; else 0.
     """
 
     task: str
@@ -39,6 +40,7 @@ class Protocol(NamedTuple):
     top_p: float | None = None
     max_tokens: int = 512
     remark: str = ""
+    allows: int = 0
 
     def command(self, who: str = "--base-url URL") -> str:
         """The line to paste."""

@@ -65,6 +65,9 @@ def test_replies_that_were_cut_by_our_own_limit_tell_nothing(tmp_path: Path) -> 
         "13.80 cannot be checked here: 24 of 24 replies were cut at 64 tokens, and the protocol "
         "allows 4096. Give --max-tokens more."
     )
+    some = read_log(log(tmp_path, "C" * 10 + "W" * 80 + "T" * 10, "some"))
+    assert verdict(shown("22"), short, some).code == "rerun-impossible"
+    assert verdict(shown("80"), short, some).code == "rerun-differs"  # were they all right, too
     few = read_log(log(tmp_path, "CW" * 10 + "T", "few"))
     finding = verdict(shown("50"), short, few)
     assert finding.code == "rerun-reproduced"

@@ -32,7 +32,7 @@ from formosa.evals.registry import load_task
 from formosa.evals.run import run_task
 from formosa.evals.task import Task
 from formosa.results.log import EvalLog
-from formosa.results.metrics import outcomes, score, subject_mean
+from formosa.results.metrics import outcomes, score, subject_mean, wilson
 
 CUT_AT_MOST = 0.05  # of the replies, where --max-tokens is less than the protocol's
 WIDE = 0.2  # of an interval, from end to end
@@ -198,7 +198,12 @@ def verdict(shown: Shown, protocol: Protocol, log: EvalLog) -> Finding:
     counts = outcomes(log, scorer)
     replies = sum(counts)
     cut = f"{counts.truncated} of {replies} replies were cut at {protocol.max_tokens} tokens"
-    if protocol.allows and counts.truncated > CUT_AT_MOST * replies:
+    # Those that were cut by our own limit might have been right.
+    most = wilson(min(value + counts.truncated / replies, 1.0), made.questions)[1]
+    open_still = (
+        100 * Decimal(repr(low)) - slack <= shown.value <= 100 * Decimal(repr(most)) + slack
+    )
+    if protocol.allows and open_still and counts.truncated > CUT_AT_MOST * replies:
         message = (
             f"{shown.value} cannot be checked here: {cut}, and the protocol allows "
             f"{protocol.allows}. Give --max-tokens more."

@@ -19,6 +19,7 @@ import pytest
 from huggingface_hub import constants
 
 COMMIT = "06cd6bf54e" * 4
+NAMES = (COMMIT, "main", "v1")  # of the one commit
 
 
 class ModelHub(ThreadingHTTPServer):
@@ -28,6 +29,9 @@ class ModelHub(ThreadingHTTPServer):
         files: its small files, which can be fetched.
         answer: what the API says of it; `siblings` is made of `files` and `large`.
         large: weights, by name: bytes and sha256. They can't be fetched.
+        parts: files that can be read in pieces, by name, and never whole.
+        pieces: the pieces that were sent: name, first byte, bytes.
+        whole: it knows no pieces, and sends whole files.
         children: what a search for models gives.
         refuse: (status, error code) for everything.
     """
@@ -40,6 +44,9 @@ class ModelHub(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.large: dict[str, tuple[int, str]] = {}
         self.answer: Any = {"id": repo, "modelId": repo, "sha": COMMIT}
+        self.parts: dict[str, bytes] = {}
+        self.pieces: list[tuple[str, int, int]] = []
+        self.whole = False
         self.children: Any = []
         self.refuse: tuple[int, str] | None = None
         self.asked: list[str] = []
@@ -55,8 +62,13 @@ class ModelHub(ThreadingHTTPServer):
                  for name, data in self.files.items()]  # fmt: skip
         large = [{"rfilename": name, "size": size, "blobId": "2" * 40,
                   "lfs": {"size": size, "sha256": digest, "pointerSize": 135}}
-                 for name, (size, digest) in self.large.items()]  # fmt: skip
+                 for name, (size, digest) in self.weights().items()]  # fmt: skip
         return {**self.answer, "siblings": [*small, *large]}
+
+    def weights(self) -> dict[str, tuple[int, str]]:
+        return self.large | {
+            name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.parts.items()
+        }
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -74,15 +86,34 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer(b'{"error": "<b>no</b>"}', hub.refuse[0], {"X-Error-Code": hub.refuse[1]})
         elif path == "/api/models":
             self.answer(json.dumps(hub.children).encode())
-        elif path in (f"/api/models/{hub.repo}", f"/api/models/{hub.repo}/revision/{COMMIT}",
-                      f"/api/models/{hub.repo}/revision/v1"):  # fmt: skip
+        elif path in (
+            f"/api/models/{hub.repo}",
+            *(f"/api/models/{hub.repo}/revision/{name}" for name in NAMES),
+        ):
             self.answer(json.dumps(hub.described()).encode())
+        elif path == f"/api/models/{hub.repo}/tree/{COMMIT}":
+            tree = [{"type": "file", "path": name, "size": len(data), "oid": "1" * 40}
+                    for name, data in hub.files.items()]  # fmt: skip
+            self.answer(json.dumps(tree).encode())
+        elif name in hub.parts and self.command == "GET":
+            self.answer_part(name, hub.parts[name])
         elif name in hub.files:
             data = hub.files[name]
             etag = hashlib.sha256(data).hexdigest()
             self.answer(data, 200, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
         else:
             self.answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
+
+    def answer_part(self, name: str, data: bytes) -> None:
+        wanted = self.headers.get("Range")
+        if self.server.whole or not wanted:
+            self.answer(data)
+            return
+        first, last = map(int, wanted.removeprefix("bytes=").split("-"))
+        part = data[first : last + 1]
+        self.server.pieces.append((name, first, len(part)))
+        place = f"bytes {first}-{first + len(part) - 1}/{len(data)}"
+        self.answer(part, 206, {"Content-Range": place})
 
     def answer(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

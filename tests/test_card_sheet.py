@@ -150,13 +150,14 @@ REGISTRY: dict[str, Any] = {
     "source_payload_excerpt": {**ANSWER, "siblings_count": 3},
 }
 DIGEST = "ab" * 32
+WEIGHTS = gguf_bytes(metadata={**METADATA, "general.file_type": 15})
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelHub]:
     with model_hub(REPO, tmp_path, monkeypatch) as made:
         made.files = {"README.md": CARD.encode(), ".gitattributes": b"*.gguf filter=lfs"}
-        made.large = {"Tiny-Q4_K_M.gguf": (2_019_377_696, DIGEST)}
+        made.parts = {"Tiny-Q4_K_M.gguf": WEIGHTS}
         made.answer = {**ANSWER, "tags": TAGS}
         yield made
 
@@ -190,12 +191,14 @@ def test_what_a_registry_does_not_say_is_beside_it(hub: ModelHub) -> None:
     ]
     assert value["files"][2] == {
         "name": "Tiny-Q4_K_M.gguf",
-        "bytes": 2_019_377_696,
-        "sha256": DIGEST,
+        "bytes": len(WEIGHTS),
+        "sha256": hashlib.sha256(WEIGHTS).hexdigest(),
         "sha256_from": "hub",
         "quantisation": "Q4_K_M",
+        "quantisation_from": "header",
+        "bits_per_weight": 9.212,
     }
-    assert value["memory"][0]["weights_bytes"] == 2_019_377_696
+    assert value["memory"][0]["weights_bytes"] == len(WEIGHTS)
     assert [(d["id"], d["relation"], d["downloads"]) for d in value["derivatives"]] == [
         ("a/Tiny-Q8", "quantized", 9),
         ("b/Tiny-ft", "finetune", None),
@@ -210,7 +213,8 @@ def test_what_a_registry_does_not_say_is_beside_it(hub: ModelHub) -> None:
 def test_no_weights_are_fetched(hub: ModelHub) -> None:
     sheet_of(f"{REPO}@{COMMIT}")
     fetched = {line.rpartition("/")[2] for line in hub.asked if "/resolve/" in line}
-    assert fetched == {"README.md"}
+    assert fetched == {"README.md", "Tiny-Q4_K_M.gguf"}
+    assert all(name == "Tiny-Q4_K_M.gguf" for name, _, _ in hub.pieces)
     assert f"GET /api/models/{REPO}/revision/{COMMIT}?blobs=True" in [
         line.replace("=true", "=True") for line in hub.asked
     ]
@@ -245,7 +249,7 @@ def test_a_checkpoint_on_the_hub_shows_its_settings(hub: ModelHub) -> None:
               "max_position_embeddings": 8192, "vocab_size": 32}  # fmt: skip
     hub.files["config.json"] = json.dumps(config).encode()
     hub.files["tokenizer_config.json"] = json.dumps({"chat_template": TEMPLATE}).encode()
-    hub.large = {"model.safetensors": (4224, DIGEST)}
+    hub.parts, hub.large = {}, {"model.safetensors": (4224, DIGEST)}
     hub.answer["safetensors"] = {"parameters": {"BF16": 2112}, "total": 2112}
     _, value = sheet_of(REPO)
     assert value["architecture"]["name"] == "LlamaForCausalLM"
@@ -259,7 +263,8 @@ def test_a_checkpoint_on_the_hub_shows_its_settings(hub: ModelHub) -> None:
     }
 
 
-def test_what_the_hub_read_from_a_gguf_file_is_used(hub: ModelHub) -> None:
+def test_what_the_hub_read_from_a_gguf_file_is_used_where_we_can_not(hub: ModelHub) -> None:
+    hub.parts, hub.large = {}, {"Tiny-Q4_K_M.gguf": (2_019_377_696, DIGEST)}
     hub.answer["gguf"] = {"total": 3_212_749_888, "architecture": "llama",
                           "context_length": 131_072, "chat_template": TEMPLATE}  # fmt: skip
     sheet, _ = sheet_of(REPO)

@@ -197,7 +197,7 @@ def test_sizes_come_from_the_header_of_a_gguf_file(tmp_path: Path) -> None:
     shape = of_gguf(read_gguf(write_gguf_file(tmp_path / "x.gguf")))
     assert shape == Architecture(
         name="llama", parameters=2112, context=4096, layers=2, hidden=64, heads=4, kv_heads=(2,),
-        head_dim=16, vocabulary=32, quantisation="Q8_0",
+        head_dim=16, vocabulary=32, quantisation="Q8_0", intermediate=96, tied=True,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from formosa.engines.gguf_levels import LEVELS
 from formosa.errors import ModelError, ParityError
 from formosa.export import parity
 from formosa.export.about import described, git_revision
@@ -23,7 +24,6 @@ from formosa.export.levels import (
     with_scores,
     write_levels,
 )
-from formosa.export.mixture import LEVELS
 from formosa.export.plot import PANEL, ROW, TITLE, VALUE, draw
 from formosa.export.reference import TEXT, Reference, read_while_running
 from formosa.files import read_json, write_json

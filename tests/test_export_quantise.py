@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from formosa.engines.gguf import read_metadata
+from formosa.engines.gguf_levels import BLOCK, LEVELS, type_of
 from formosa.engines.llama import LlamaEngine
 from formosa.errors import ModelError, UserError
 from formosa.export import native
 from formosa.export.gguf import write_gguf
-from formosa.export.mixture import BLOCK, LEVELS, type_of
 from formosa.export.native import quantise, read_logits
 from formosa.export.requantise import quantise_gguf
 

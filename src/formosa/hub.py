@@ -13,6 +13,7 @@ Knows repositories, revisions and files. Knows nothing of what is in them.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 TIMEOUT = 10.0  # seconds for one question; the library's own default here is for ever
+FIRST_PIECE, LARGEST_PIECE = 64 << 10, 2 << 20  # bytes that are asked for at once
+MOST_FETCHED = 32 << 20  # bytes of one file; the largest headers of models have some 12 MB
 REPO = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 FULL = re.compile(r"[0-9a-f]{40}")
 SHORT = re.compile(r"[0-9a-f]{7,39}")
@@ -152,6 +155,104 @@ def download_file(wanted: Wanted, name: str) -> Path:
     return Path(
         hf_hub_download(wanted.repo, name, repo_type=wanted.kind, revision=wanted.revision or None)
     )
+
+
+class RemoteFile(io.RawIOBase):
+    """A file of a repository, read where it lies in pieces (HTTP ranges), never whole.
+
+    Pieces grow while they are read one after the other, and are small again after a jump.
+
+    Attributes:
+        size: bytes of the file, as the hub says.
+        fetched: bytes that came so far.
+    """
+
+    def __init__(self, wanted: Wanted, name: str, size: int, most: int = MOST_FETCHED) -> None:
+        """Args:
+        wanted: the repository at a commit.
+        name: of the file.
+        size: of the file, in bytes.
+        most: bytes to be fetched before it gives up.
+        """
+        from huggingface_hub import hf_hub_url
+
+        super().__init__()
+        self.name, self.size, self.fetched = name, size, 0
+        self._url = hf_hub_url(
+            wanted.repo, name, repo_type=wanted.kind, revision=wanted.revision or None
+        )
+        self._most, self._at, self._piece = most, 0, FIRST_PIECE
+        self._begin, self._held = 0, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        begin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
+        self._at = max(begin + offset, 0)
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As many bytes as asked for; fewer only at the end of the file.
+
+        Raises:
+            OSError: the server sends no parts of files, or more than `most` bytes are needed.
+            Exception: those of huggingface_hub and its client; see `explained`.
+        """
+        left = max(self.size - self._at, 0)
+        wanted = left if size < 0 else min(size, left)
+        place = self._at - self._begin
+        if wanted and not 0 <= place <= len(self._held) - wanted:
+            self._fetch(wanted, follows=0 < place <= len(self._held))
+            place = 0
+        self._at += wanted
+        return self._held[place : place + wanted]
+
+    def _fetch(self, wanted: int, *, follows: bool) -> None:
+        """Hold the bytes from here on, at least so many."""
+        self._piece = min(2 * self._piece, LARGEST_PIECE) if follows else FIRST_PIECE
+        length = min(max(wanted, self._piece), self.size - self._at)
+        if self.fetched + length > self._most:
+            length = max(wanted, self._most - self.fetched)
+        if self.fetched + length > self._most:
+            raise OSError(f"more than {self._most >> 20} MiB of it would have to be fetched")
+        self._held = self._part(length)
+        self._begin = self._at
+        self.fetched += length
+
+    def _part(self, length: int) -> bytes:
+        from huggingface_hub import get_session
+        from huggingface_hub.utils import (  # type: ignore[attr-defined]
+            build_hf_headers,
+            hf_raise_for_status,
+        )
+
+        headers = {
+            **build_hf_headers(),
+            "Range": f"bytes={self._at}-{self._at + length - 1}",
+            "Accept-Encoding": "identity",
+        }
+        found = bytearray()
+        with get_session().stream(
+            "GET", self._url, headers=headers, timeout=TIMEOUT, follow_redirects=True
+        ) as response:
+            hf_raise_for_status(response)
+            said = response.headers.get("Content-Range", "")
+            if response.status_code != 206 or not said.startswith(f"bytes {self._at}-"):
+                raise OSError("the server does not send parts of files")
+            for piece in response.iter_raw():
+                found += piece
+                if len(found) > length:
+                    break
+        if len(found) != length:
+            raise OSError(f"{length} bytes were asked for, and {len(found)} came")
+        return bytes(found)
 
 
 def cached(wanted: Wanted) -> Path:

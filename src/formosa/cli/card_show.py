@@ -14,7 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from formosa.card.sheet.values import Memory, Result, Sheet, TemplateFeatures
+from formosa.card.sheet.values import File, Memory, Result, Sheet, TemplateFeatures
 from formosa.cli.output import Output, command_output, visible
 from formosa.errors import UserError
 
@@ -235,7 +235,7 @@ def _tables(sheet: Sheet) -> Iterable[tuple[str, Table]]:
         )
     if sheet.files:
         rows = [
-            [file.name, size(file.bytes), file.quantisation, file.sha256[:16] or "–"]
+            [file.name, size(file.bytes), _quantisation(file), file.sha256[:16] or "–"]
             for file in sheet.files[:SHOWN]
         ]
         yield (
@@ -253,6 +253,12 @@ def _tables(sheet: Sheet) -> Iterable[tuple[str, Table]]:
             _title("Made from it", sheet.derivatives),
             _table(("model", "relation", "downloads", "likes"), rows, right={2, 3}),
         )
+
+
+def _quantisation(file: File) -> str:
+    if file.named:
+        return f"{file.quantisation} by its name"
+    return f"{file.quantisation}, {file.bits:.2f} bits" if file.bits else file.quantisation
 
 
 def _title(words: str, rows: Sequence[Any]) -> str:

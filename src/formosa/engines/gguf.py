@@ -4,7 +4,8 @@ The one reader for engines, plans and sheets. The package needs numpy, maps the 
 builds an object for every token of a vocabulary; it was made for files that one trusts. Here every
 length is held against the size of the file before anything is read, so a damaged or hostile file
 costs no more memory than it has bytes, and is refused with one sentence. Lists that nobody asked
-for (scores, merges) are skipped over, so reading takes a fraction of a second.
+for (scores, merges) are skipped over, so reading takes a fraction of a second. A file may lie
+anywhere that can be read in pieces.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -14,11 +15,11 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from formosa.errors import ModelError
 
@@ -88,6 +89,22 @@ class Tensor(NamedTuple):
         return math.prod(self.shape)
 
 
+class Bytes(Protocol):
+    """What a header is read from: an open file, or one that lies elsewhere."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+
+
+class Extent(NamedTuple):
+    """A list of the metadata: the number of its type, its items, and the bytes of all of it."""
+
+    kind: int
+    items: int
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class GgufFile:
     """A GGUF file without its weights.
@@ -96,6 +113,7 @@ class GgufFile:
         metadata: single values by key, and the lists that were asked for.
         lengths: how many items each list of the metadata has, asked for or not.
         size: bytes of the file.
+        extents: how long each list is that was not asked for.
     """
 
     version: int
@@ -103,10 +121,18 @@ class GgufFile:
     lengths: dict[str, int]
     tensors: tuple[Tensor, ...]
     size: int
+    extents: Mapping[str, Extent] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
         return sum(tensor.numbers for tensor in self.tensors)
+
+    @property
+    def bits(self) -> float | None:
+        """Of a weight, all tensors together; None where a tensor's type is not known."""
+        if not self.parameters or any(t.numbers and not t.bytes for t in self.tensors):
+            return None
+        return 8 * sum(tensor.bytes for tensor in self.tensors) / self.parameters
 
 
 def read_metadata(path: Path, lists: Collection[str] = ()) -> dict[str, Any]:
@@ -126,9 +152,35 @@ def read_gguf(path: Path, lists: Collection[str] = ()) -> GgufFile:
         ModelError: as `read_metadata`; or a tensor has no place in the file, or shares it.
     """
     with _opened(path) as reader:
-        metadata, lengths = reader.header(lists)
-        tensors = reader.tensors(metadata.get("general.alignment", 32))
-        return GgufFile(reader.version, metadata, lengths, tensors, reader.size)
+        return reader.whole(lists)
+
+
+def read_gguf_from(
+    file: Bytes, name: str, size: int, lists: Collection[str] = (), like: GgufFile | None = None
+) -> GgufFile:
+    """`read_gguf` of a file that is open, and that need not be on this machine.
+
+    Args:
+        file: at its start; gives as many bytes as asked for.
+        name: for people.
+        size: bytes of the file.
+        lists: keys of lists that are wanted.
+        like: another file of the same model. A list with the type and the number of items that it
+            has there is taken to be as long as there, and jumped over: a vocabulary has megabytes.
+            Were it not so, what follows could not be read, or would not end where the file does.
+
+    Raises:
+        ModelError: as `read_gguf`.
+        Exception: what `file` raises, other than OSError of this machine's files.
+    """
+    with _explained(name):
+        reader = _Reader(file, name, size, like.extents if like else {})
+        found = reader.whole(lists)
+        if like and found.tensors:
+            end = max(tensor.start + tensor.bytes for tensor in found.tensors)
+            if size - end >= found.metadata.get("general.alignment", 32):
+                raise _DamageError("its tensors do not end where the file does")
+        return found
 
 
 class _DamageError(Exception):
@@ -138,40 +190,51 @@ class _DamageError(Exception):
 @contextmanager
 def _opened(path: Path) -> Iterator[_Reader]:
     try:
-        with path.open("rb") as file:
-            yield _Reader(file, path)
+        with path.open("rb") as file, _explained(str(path)):
+            yield _Reader(file, str(path), os.fstat(file.fileno()).st_size, {})
     except FileNotFoundError as error:
         raise ModelError(
             f"There is no file {path}.", "list what there is with `formosa models ls`"
         ) from error
     except OSError as error:
         raise ModelError(f"{path} can't be read: {error.strerror}.") from error
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
     except (_DamageError, UnicodeDecodeError, MemoryError, OverflowError) as error:
         what = "some text is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
         raise ModelError(
-            f"{path} is damaged or cut off: {what}.", "fetch or export it again"
+            f"{name} is damaged or cut off: {what}.", "fetch or export it again"
         ) from error
 
 
 class _Reader:
     """The file from its start on. Nothing is read that the file is too short for."""
 
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        self._file, self._path = file, path
-        self.size = os.fstat(file.fileno()).st_size
+    def __init__(self, file: Bytes, name: str, size: int, like: Mapping[str, Extent]) -> None:
+        self._file, self._name, self.size, self._like = file, name, size, like
+        self._extents: dict[str, Extent] = {}
         self.version = 0
         self._tensor_count = 0
         self._items = 0  # of lists, read or skipped
 
+    def whole(self, lists: Collection[str]) -> GgufFile:
+        metadata, lengths = self.header(lists)
+        tensors = self.tensors(metadata.get("general.alignment", 32))
+        return GgufFile(self.version, metadata, lengths, tensors, self.size, self._extents)
+
     def header(self, lists: Collection[str]) -> tuple[dict[str, Any], dict[str, int]]:
         if self._file.read(4) != b"GGUF":
             raise ModelError(
-                f"{self._path} is not a GGUF file.",
+                f"{self._name} is not a GGUF file.",
                 "llama.cpp reads only GGUF; see `formosa export gguf`",
             )
         (self.version,) = self._read("I")
         if self.version not in (2, 3):
-            raise ModelError(f"{self._path} is GGUF version {self.version}; 2 and 3 are known.")
+            raise ModelError(f"{self._name} is GGUF version {self.version}; 2 and 3 are known.")
         self._tensor_count, count = self._read("QQ")
         if count > min(MOST_KEYS, self._left() // 13):
             raise _DamageError(f"it has no room for {count} keys")
@@ -184,14 +247,26 @@ class _Reader:
             if key in values or key in lengths:
                 raise _DamageError(f"the key {key[:80]!r} stands twice")
             (kind,) = self._read("I")
-            if kind == _ARRAY:
-                wanted = key in lists
-                found, lengths[key] = self._array(keep=wanted)
-                if wanted:
-                    values[key] = found
+            if kind == _ARRAY and key in lists:
+                values[key], lengths[key] = self._array(keep=True)
+            elif kind == _ARRAY:
+                lengths[key] = self._skipped(key)
             else:
                 values[key] = self._string() if kind == _STRING else self._read(_form(kind))[0]
         return values, lengths
+
+    def _skipped(self, key: str) -> int:
+        """The length of a list that nobody asked for."""
+        begin = self._file.tell()
+        kind, items = self._read("IQ")
+        known = self._like.get(key)
+        if known and known[:2] == (kind, items) and known.bytes <= self.size - begin:
+            self._file.seek(begin + known.bytes)
+        else:
+            self._file.seek(begin)
+            self._array(keep=False)
+        self._extents[key] = Extent(kind, items, self._file.tell() - begin)
+        return int(items)
 
     def tensors(self, alignment: Any) -> tuple[Tensor, ...]:
         """Called after `header`."""

@@ -2,7 +2,7 @@
 
     config.py         the `export:` part of a recipe
     gguf.py           a checkpoint → one GGUF file, a tensor at a time; with it
-                      architectures.py, vocabulary.py, mixture.py (which type for which tensor)
+                      architectures.py, vocabulary.py; engines/gguf_levels.py has the types
     requantise.py     a GGUF file → one at another level
     merge.py          a LoRA adapter into its base; adapter.py: as a GGUF file; lora.py reads it
     shards.py         safetensors in one file or several

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
-Quantisation = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]
+from formosa.engines.gguf_levels import Quantisation
+
+__all__ = ["ExportConfig", "Quantisation"]
 
 
 class ExportConfig(BaseModel):

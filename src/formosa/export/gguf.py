@@ -1,8 +1,8 @@
 """A checkpoint folder as one GGUF file, a tensor at a time, so memory stays bounded.
 
 Puts together what its neighbours know: `architectures` (settings, names, order of the rows),
-`vocabulary` (tokens, template), `mixture` (which type for which tensor), `native` (quantising below
-8 bits). The package `gguf` (llama.cpp's own) writes the file.
+`vocabulary` (tokens, template), `native` (quantising below 8 bits), and engines/gguf_levels.py
+(which type for which tensor). The package `gguf` (llama.cpp's own) writes the file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from formosa.engines.gguf_levels import LEVELS, type_of
 from formosa.errors import UserError
 from formosa.export.about import Value
 from formosa.export.architectures import (
@@ -27,7 +28,6 @@ from formosa.export.architectures import (
 )
 from formosa.export.config import Quantisation
 from formosa.export.importance import Importance, columns_of
-from formosa.export.mixture import LEVELS, type_of
 from formosa.export.native import quantise
 from formosa.export.shards import Shards
 from formosa.export.vocabulary import add_vocabulary

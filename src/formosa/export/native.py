@@ -86,7 +86,7 @@ def quantise(values: Any, type_name: str, importance: Any = None) -> Any:
 
     Args:
         values: a numpy array of two dimensions; its width fits the type's blocks.
-        type_name: as in `mixture.BLOCK`.
+        type_name: as in `gguf_levels.BLOCK`.
         importance: of the columns, one number each; all alike if left out.
 
     Returns:

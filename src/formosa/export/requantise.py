@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from formosa.engines.gguf import FILE_TYPES, read_metadata
+from formosa.engines.gguf_levels import type_of
 from formosa.errors import ModelError, UserError
 from formosa.export.config import Quantisation
 from formosa.export.gguf import Planned, Progress, add_file_type, whole_file, write_planned
-from formosa.export.mixture import type_of
 
 _WHOLE = ("F32", "F16", "BF16", "Q8_0")  # little enough is lost in these to go on from
 _OURS = ("general.file_type", "general.quantization_version")

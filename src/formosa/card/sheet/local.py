@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from formosa.card.sheet.memory import TOKENS, memory_of, of_config, of_gguf
+from formosa.card.sheet.memory import TOKENS, memory_of, of_config, of_gguf, quantisation_of
 from formosa.card.sheet.probe import try_template
 from formosa.card.sheet.prose import read_prose
 from formosa.card.sheet.reading import card_values
@@ -30,7 +30,7 @@ from formosa.card.sheet.values import (
     cleaned,
 )
 from formosa.card.values import read_card
-from formosa.engines.gguf import FILE_TYPES, GgufFile, read_gguf, read_metadata
+from formosa.engines.gguf import GgufFile, read_gguf, read_metadata
 from formosa.engines.tokenizer_files import read_template
 from formosa.errors import CardError, ModelError, UserError
 from formosa.files import explain_read_error, sha256_file
@@ -75,14 +75,20 @@ def read_gguf_file(path: Path, say: Say | None = None, source: Kind = "gguf") ->
     found = _gguf(path)
     name = found.metadata.get("general.name")
     shape = of_gguf(found)
-    file = File(path.name, found.size, _sha256(path, say), quantisation=shape.quantisation)
+    file = File(
+        path.name,
+        found.size,
+        _sha256(path, say),
+        quantisation=shape.quantisation,
+        bits=found.bits,
+    )
     return Sheet(
         source,
         clean(name) if isinstance(name, str) and name else path.stem,
         str(path),
         files=(file,),
         architecture=shape,
-        template=_gguf_template(found, path.name),
+        template=gguf_template(found, path.name),
         memory=memory_of(shape, [file]),
         metadata=_shown_metadata(found.metadata),
         problems=_part(found.metadata),
@@ -131,7 +137,7 @@ def read_folder(path: Path, say: Say | None = None) -> Sheet:
         main = next((path for path in ggufs if path.name not in adapters), ggufs[0])
         found = _gguf(main)
         shape = of_gguf(found)
-        template = _gguf_template(found, main.name) or template
+        template = gguf_template(found, main.name) or template
         values = _gguf_values(found.metadata)
         more = {key: value for key, value in values.items() if not getattr(sheet, key)}
         sheet = replace(sheet, metadata=_shown_metadata(found.metadata), **more)
@@ -166,12 +172,14 @@ def _model_files(path: Path, checkpoint: Path, ggufs: Sequence[Path]) -> list[Pa
 
 
 def _file(path: Path, root: Path, say: Say | None) -> File:
-    kind = ""
+    kind, bits = "", None
     if path.suffix == ".gguf":
-        kind = FILE_TYPES.get(read_metadata(path).get("general.file_type"), "")
+        header = read_gguf(path)
+        kind, bits = quantisation_of(header), header.bits
     name = path.relative_to(root).as_posix()
     try:
-        return File(clean(name), path.stat().st_size, _sha256(path, say), quantisation=kind)
+        digest = _sha256(path, say)
+        return File(clean(name), path.stat().st_size, digest, quantisation=kind, bits=bits)
     except OSError as error:
         raise explain_read_error(error, path) from error
 
@@ -186,17 +194,16 @@ def _sha256(path: Path, say: Say | None) -> str:
 
 
 def _gguf(path: Path) -> GgufFile:
-    name = read_metadata(path).get("general.architecture")
-    return read_gguf(
-        path,
-        (
-            f"{name}.attention.head_count_kv",
-            *("general.languages", "general.tags", "general.datasets"),
-        ),
-    )
+    return read_gguf(path, wanted_lists(read_metadata(path).get("general.architecture")))
 
 
-def _gguf_template(file: GgufFile, where: str) -> TemplateFeatures | None:
+def wanted_lists(architecture: Any) -> tuple[str, ...]:
+    """The lists of a GGUF file's header that a sheet shows."""
+    names = ("languages", "tags", "datasets")
+    return (f"{architecture}.attention.head_count_kv", *(f"general.{name}" for name in names))
+
+
+def gguf_template(file: GgufFile, where: str) -> TemplateFeatures | None:
     source = file.metadata.get(TEMPLATE)
     if not isinstance(source, str):
         return None

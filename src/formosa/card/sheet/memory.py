@@ -1,25 +1,34 @@
 """Sizes of a network from what its files say, and the memory that it needs to run.
 
-Weights are the bytes of the file's tensors where there is one, else parameters times the bits that
-llama.cpp's files have on average. The cache is keys and values of every layer in F16, llama.cpp's
-default, for one conversation. Gemma's layers that look back a window only keep that much. Buffers
-for computing (some hundred megabytes, by batch size) are not in it.
+Weights are the bytes of the file where there is one. Else they are what a file would have whose
+tensors get the types that llama.cpp gives them at that level (engines/gguf_levels.py, which is
+compared with real files); for a network that is not laid out as Llama's, the number of its
+parameters times the bits that Llama 3.2 3B gets so. The cache is keys and values of every layer in
+F16, llama.cpp's default, for one conversation. Gemma's layers that look back a window only keep
+that much. Buffers for computing (some hundred megabytes, by batch size) are not in it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from formosa.card.sheet.values import Architecture, File, Memory
 from formosa.engines.gguf import FILE_TYPES, GgufFile
+from formosa.engines.gguf_levels import Quantisation, file_bytes
+from formosa.errors import UserError
 
 TOKENS = "tokenizer.ggml.tokens"
 CONTEXTS = (4096, 8192)
 F16_BYTES = 2
 
-# Bits for each number of a whole file, embeddings and norms included: of Llama 3.2 3B's files.
-BITS = {"BF16": 16.0, "Q8_0": 8.5, "Q6_K": 6.6, "Q5_K_M": 5.8, "Q4_K_M": 5.0}
+USUAL: tuple[Quantisation, ...] = ("BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
+LLAMA_3B = Architecture(
+    name="llama", parameters=3_212_749_888, layers=28, hidden=3072, heads=24, kv_heads=(8,),
+    head_dim=128, vocabulary=128_256, intermediate=8192, tied=True,
+)  # fmt: skip
+NEAR = 0.01  # share of the parameters that norms and biases of other families may be
 _LARGEST = 1 << 48  # nothing real is larger, and figures stay printable
 
 
@@ -48,8 +57,15 @@ def of_gguf(file: GgufFile) -> Architecture:
         vocabulary=number("vocab_size") or file.lengths.get(TOKENS),
         window=window,
         window_every=6 if name.startswith("gemma3") and window else 1,
-        quantisation=FILE_TYPES.get(values.get("general.file_type"), "") or _main_type(file),
+        quantisation=quantisation_of(file),
+        intermediate=number("feed_forward_length"),
+        tied=all(tensor.name != "output.weight" for tensor in file.tensors),
     )
+
+
+def quantisation_of(file: GgufFile) -> str:
+    """What the file says of itself, or the type of most of its numbers."""
+    return FILE_TYPES.get(file.metadata.get("general.file_type"), "") or _main_type(file)
 
 
 def _main_type(file: GgufFile) -> str:
@@ -70,6 +86,7 @@ def of_config(config: Mapping[str, Any], parameters: int | None = None) -> Archi
     gemma = _text(text.get("model_type")).startswith("gemma3")
     every = _number(text.get("sliding_window_pattern")) or 6
     kv = _number(text.get("num_key_value_heads")) or heads
+    tied = config.get("tie_word_embeddings", text.get("tie_word_embeddings", gemma))
     kind = _text(text.get("torch_dtype") or text.get("dtype")).removeprefix("torch.")
     return Architecture(
         name=_text(names[0])
@@ -88,6 +105,8 @@ def of_config(config: Mapping[str, Any], parameters: int | None = None) -> Archi
         window=window if gemma else 0,
         window_every=every if gemma and window else 1,
         quantisation={"bfloat16": "BF16", "float16": "F16", "float32": "F32"}.get(kind, ""),
+        intermediate=_number(text.get("intermediate_size")),
+        tied=bool(tied) if "vocab_size" in text else None,
     )
 
 
@@ -114,11 +133,54 @@ def memory_of(shape: Architecture, files: Iterable[File] = ()) -> tuple[Memory, 
         found.append(Memory(shape.quantisation or "safetensors", total, False, cache))
     if shape.parameters:
         found += [
-            Memory(kind, int(shape.parameters * bits / 8), True, cache)
-            for kind, bits in BITS.items()
-            if kind != shape.quantisation
+            Memory(level, weights_at(shape, level), True, cache)
+            for level in USUAL
+            if level != shape.quantisation
         ]
     return tuple(found)
+
+
+def weights_at(shape: Architecture, level: Quantisation) -> int:
+    """Bytes of a file at a level, tensor by tensor; 0 where the number of parameters is missing."""
+    if (found := _by_tensor(shape, level)) is not None:
+        return found
+    whole = _by_tensor(LLAMA_3B, level)
+    assert whole and LLAMA_3B.parameters
+    return round((shape.parameters or 0) * whole / LLAMA_3B.parameters)
+
+
+def _by_tensor(shape: Architecture, level: Quantisation) -> int | None:
+    """None where a size is missing, or the sizes do not add up to the parameters."""
+    sizes = (shape.layers, shape.hidden, shape.heads, shape.head_dim, shape.vocabulary)
+    if not all(sizes) or not shape.intermediate or len(shape.kv_heads) != 1 or shape.tied is None:
+        return None
+    layers, hidden, heads, width, vocabulary = (size or 0 for size in sizes)
+    if layers > 10_000:
+        return None
+    key = shape.kv_heads[0] * width
+    tensors = {"token_embd.weight": (vocabulary, hidden), "output_norm.weight": (hidden,)}
+    if not shape.tied:
+        tensors["output.weight"] = (vocabulary, hidden)
+    for layer in range(layers):
+        block = {
+            "attn_norm": (hidden,),
+            "ffn_norm": (hidden,),
+            "attn_q": (heads * width, hidden),
+            "attn_k": (key, hidden),
+            "attn_v": (key, hidden),
+            "attn_output": (hidden, heads * width),
+            "ffn_gate": (shape.intermediate, hidden),
+            "ffn_up": (shape.intermediate, hidden),
+            "ffn_down": (hidden, shape.intermediate),
+        }
+        tensors |= {f"blk.{layer}.{name}.weight": size for name, size in block.items()}
+    numbers = sum(math.prod(size) for size in tensors.values())
+    if shape.parameters and abs(numbers - shape.parameters) > NEAR * shape.parameters:
+        return None
+    try:
+        return file_bytes(tensors, level, layers=layers, tied=shape.tied)
+    except UserError:  # a width that the level can't store
+        return None
 
 
 def _is_part(name: str) -> bool:

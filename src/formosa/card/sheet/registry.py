@@ -79,6 +79,8 @@ def _file(sheet: Sheet, i: int) -> dict[str, Any]:
         "sha256": file.sha256 or None,
         "sha256_from": ("hub" if file.from_hub else "computed") if file.sha256 else None,
         "quantisation": file.quantisation or None,
+        "quantisation_from": ("name" if file.named else "header") if file.quantisation else None,
+        "bits_per_weight": None if file.bits is None else round(file.bits, 3),
     }
 
 

@@ -1,6 +1,7 @@
 """The sheet of a model on the hub: what its API says, its card, and the small files beside it.
 
-No weights are downloaded: sizes and sha256 are those of the hub's large-file storage. The API's
+No weights are downloaded: sizes and sha256 are those of the hub's large-file storage, and of GGUF
+files only the header is read, in pieces. The API's
 answer is a server's word: values of another type count as missing, texts are cleaned.
 """
 
@@ -14,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from formosa.card.claims import CLAIMS_FILE
+from formosa.card.sheet.headers import Headers, read_headers
 from formosa.card.sheet.local import (
     CARD,
     LONGEST_JSON,
     folder_template,
+    gguf_template,
     quantisation_in,
     read_config,
 )
-from formosa.card.sheet.memory import memory_of, of_config
+from formosa.card.sheet.memory import memory_of, of_config, of_gguf, quantisation_of
 from formosa.card.sheet.probe import try_template
 from formosa.card.sheet.prose import read_prose
 from formosa.card.sheet.reading import card_values
@@ -36,6 +39,7 @@ from formosa.card.sheet.values import (
     clean,
 )
 from formosa.card.values import MAX_CARD, read_card
+from formosa.engines.gguf import GgufFile
 from formosa.errors import UserError
 from formosa.hub import REPO, TIMEOUT, Wanted, api, download_file, endpoint, explained, find_commit
 from formosa.wheels import Say
@@ -103,6 +107,12 @@ def read_repository(wanted: Wanted, say: Say | None = None) -> Sheet:
     if folder:
         sheet, more = _with_files(sheet, folder)
         problems += more
+    if say and any(file.name.endswith(".gguf") for file in files):
+        say("reading the headers of its GGUF files")
+    headers = read_headers(at, files)
+    problems += headers.problems
+    files = tuple(_with_header(file, headers.found.get(file.name)) for file in files)
+    sheet = _with_main(replace(sheet, files=files), headers)
     found = _relations(tags)
     bases = tuple(replace(b, relation=b.relation or found.get(b.id, "")) for b in sheet.bases)
     known = {base.id for base in bases}
@@ -122,6 +132,25 @@ def read_repository(wanted: Wanted, say: Say | None = None) -> Sheet:
         derivatives=derivatives,
         problems=(*sheet.problems, *problems, *problem),
     )
+
+
+def _with_header(file: File, header: GgufFile | None) -> File:
+    """The file with what its header says; with what its name says, where that was not read."""
+    if header is None:
+        return replace(file, named=bool(file.quantisation))
+    return replace(file, quantisation=quantisation_of(header), bits=header.bits)
+
+
+def _with_main(sheet: Sheet, headers: Headers) -> Sheet:
+    """Network and template of the repository's GGUF file, where it has no checkpoint's."""
+    if not (main := headers.main):
+        return sheet
+    shape = replace(of_gguf(main), parameters=headers.parameters)
+    name = next(name for name, file in headers.found.items() if file is main)
+    if sheet.architecture.layers:
+        shape = replace(sheet.architecture, quantisation=shape.quantisation)
+    template = sheet.template or gguf_template(main, clean(name))
+    return replace(sheet, architecture=shape, template=template)
 
 
 def _facts(info: Any) -> dict[str, Any]:

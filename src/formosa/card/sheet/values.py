@@ -71,13 +71,21 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the model; `sha256` is "" where nobody computed or published one."""
+    """A file of the model; `sha256` is "" where nobody computed or published one.
+
+    Attributes:
+        quantisation: as the file's header says.
+        bits: of a weight, all tensors together; None where the header was not read.
+        named: the header was not read, and the quantisation is what the file's name says.
+    """
 
     name: str
     bytes: int | None
     sha256: str = ""
     from_hub: bool = False  # the digest is what the hub says of a file that is not here
     quantisation: str = ""
+    bits: float | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,8 @@ class Architecture:
         window: tokens that most layers of Gemma look back; 0 where all layers see everything.
         window_every: of so many layers, one sees everything.
         kv_heads: of each layer, or one number for all.
+        intermediate: width of the feed-forward part.
+        tied: the output is the embedding matrix.
     """
 
     name: str = ""
@@ -103,6 +113,8 @@ class Architecture:
     window: int = 0
     window_every: int = 1
     quantisation: str = ""
+    intermediate: int | None = None
+    tied: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +148,8 @@ class Memory:
     """Bytes that one file needs to run: its weights, and the cache of a conversation so long.
 
     Attributes:
-        estimated: the weights follow from the number of parameters and the usual bits, since no
-            such file is here.
+        estimated: no such file is there, and the weights are what llama.cpp's own types by tensor
+            would take.
         cache: bytes of keys and values in F16, by tokens of context.
     """
 

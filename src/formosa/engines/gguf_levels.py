@@ -11,11 +11,14 @@ Source: llama.cpp's src/llama-quant.cpp; Q4_K_M is compared with a file of its o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
+from formosa.engines.gguf import TENSOR_TYPES
 from formosa.errors import UserError
-from formosa.export.config import Quantisation
+
+Quantisation = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]
 
 
 class _Level(NamedTuple):
@@ -65,6 +68,28 @@ def type_of(
     elif more != most and name.endswith((".attn_v.weight", ".ffn_down.weight")):
         wanted = more if _more_bits(int(name.split(".")[1]), layers) else most
     return _that_fits(name, wanted, shape[-1], level)
+
+
+def file_bytes(
+    tensors: Mapping[str, Sequence[int]], level: Quantisation, *, layers: int, tied: bool
+) -> int:
+    """What all tensors take at a level, header and gaps between them left out.
+
+    Args:
+        tensors: shapes by llama.cpp's names, rows first.
+        level: of the file.
+        layers: how many the model has.
+        tied: whether the embedding is the output, too.
+
+    Raises:
+        UserError: as `type_of`.
+    """
+    sizes = {name: (block, width) for name, block, width in TENSOR_TYPES.values()}
+    total = 0
+    for name, shape in tensors.items():
+        block, width = sizes[type_of(name, shape, level, layers=layers, tied=tied)]
+        total += math.prod(shape) // block * width
+    return total
 
 
 def _more_bits(layer: int, layers: int) -> bool:

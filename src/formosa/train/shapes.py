@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from formosa.engines.gguf import read_metadata
-from formosa.errors import ModelError
+from formosa.errors import ModelError, UserError
 from formosa.files import read_json
+from formosa.hub import Wanted, download, explained
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ SHAPES = {
     )
 }
 TOKENS = "tokenizer.ggml.tokens"
+CONFIG = "config.json"
 _HINT = f"say which it is like: --shape NAME, one of {', '.join(SHAPES)}"
 
 
@@ -118,15 +120,16 @@ def _by_name(base: str) -> Shape | None:
 
 
 def _of_hub(base: str) -> Shape:
-    from huggingface_hub import hf_hub_download
-
+    """By its config.json, from the hub or from what is in its cache."""
     repo, _, revision = base.removeprefix("hf:").partition("@")
+    wanted = Wanted(repo, revision, instead="say which it is like: --shape NAME")
     try:
-        path = Path(hf_hub_download(repo, "config.json", revision=revision or None))
-    except Exception as error:  # whatever it is, a plan can go on with a named shape
-        raise ModelError(
-            f"The config.json of {repo} can't be fetched: {type(error).__name__}.", _HINT
-        ) from error
+        with explained(wanted):
+            path = download(wanted, [CONFIG]) / CONFIG
+    except UserError as error:
+        raise ModelError(f"The shape of {repo} is not known: {error.message}", _HINT) from error
+    if not path.is_file():
+        raise ModelError(f"{repo} has no {CONFIG} on the hub.", _HINT)
     return from_config(read_json(path), repo)
 
 

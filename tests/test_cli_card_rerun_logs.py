@@ -45,9 +45,14 @@ def log(folder: Path, letters: str, name: str = "old") -> EvalLog:
 @pytest.mark.parametrize(
     ("old", "new", "code", "said"),
     [
-        ("CCWW", "CCWW", "rerun-reproduced", "4 of 4 questions ended as they did"),
-        ("C" * 20, "C" * 19 + "W", "rerun-reproduced", "19 of 20 questions ended as they did"),
-        ("C" * 20, "W" * 20, "rerun-differs", "0 of 20 questions ended as they did"),
+        ("CCWW", "CCWW", "rerun-reproduced", "4 of 4 questions are as right as they were"),
+        (
+            "C" * 20,
+            "C" * 19 + "W",
+            "rerun-reproduced",
+            "19 of 20 questions are as right as they were",
+        ),
+        ("C" * 20, "W" * 20, "rerun-differs", "0 of 20 questions are as right as they were"),
         ("CWF", "CFW", "rerun-reproduced", "1 requests failed and count as wrong"),
     ],
 )
@@ -113,7 +118,8 @@ def test_a_log_s_own_plan_is_asked_again(tmp_path: Path) -> None:
     assert [finding.code for finding in findings] == ["rerun-reproduced"] * 2
     assert [finding.where for finding in findings] == [f"{LOG}: box", f"{LOG}: pattern"]
     assert (
-        "3 questions × 2; rerun-trained-mini-zh-tw.jsonl); 3 of 3 questions" in findings[0].message
+        "3 questions × 2; rerun-trained-mini-zh-tw.jsonl); 3 of 3 questions are"
+        in findings[0].message
     )
     new, old = (read_log(path).start for path in (next((tmp_path / "again").iterdir()), made))
     assert new["plan"] == old["plan"]

@@ -117,7 +117,7 @@ def compared(name: str, log: EvalLog, again: EvalLog, scorer: str) -> Finding:
     if shares.keys() == now.keys():
         same = sum(shares[id] == now[id] for id in shares)
         inside = same == len(shares) or paired_difference(log, again, scorer).in_noise
-        rest = f"; {same} of {len(shares)} questions ended as they did"
+        rest = f"; {same} of {len(shares)} questions are as right as they were"
     else:
         inside = low <= 100 * old.value <= high
         rest = f", others than the log's {old.questions}"

@@ -7,8 +7,9 @@
     merge.py          a LoRA adapter into its base; adapter.py: as a GGUF file; lora.py reads it
     shards.py         safetensors in one file or several
     native.py         llama.cpp's quantising and logits, through ctypes
-    parity.py         same text, same token ids, same greedy words; divergence.py: how far away,
-                      measured against reference.py
+    importance.py     which columns matter, for less than 8 bits
+    parity.py         same text, same token ids, same greedy words (greedy.py); divergence.py: how
+                      far away, measured against reference.py; served.py: the same of vLLM
     levels.py         the table "size, speed, what is lost"; plot.py: as a picture
     about.py          licence, base, languages and hashes in the header
 

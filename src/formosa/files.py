@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from formosa.errors import UserError
 
@@ -162,7 +162,20 @@ def explain_os_error(error: OSError, path: Path) -> UserError:
     return UserError(f"Cannot write {path}: {error.strerror or error}.")
 
 
-class JsonLines:
+class Closing:
+    """What is closed at the end of its `with` block."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class JsonLines(Closing):
     """An append-only JSON-lines file with one writer. Every record is on the disk before `append`
     returns.
 
@@ -210,12 +223,6 @@ class JsonLines:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _open_privately(path: str, flags: int) -> int:

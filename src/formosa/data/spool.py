@@ -21,13 +21,12 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from formosa.chat.message import json_text
 from formosa.data.rows import Row
 from formosa.errors import UserError
-from formosa.files import alone, explain_os_error
+from formosa.files import Closing, alone, explain_os_error
 
 FOLDER = ".preparing"
 PIECE = 32 << 20  # bytes of rows that are put in order in memory at a time
@@ -75,7 +74,7 @@ class Entry(NamedTuple):
         )
 
 
-class Spool:
+class Spool(Closing):
     """Rows in a file of `folder`, and the columns of them in memory.
 
     Attributes:
@@ -164,17 +163,6 @@ class Spool:
     def close(self) -> None:
         with suppress(OSError):  # what could not be flushed was said, or is not wanted any more
             self._file.close()
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _size(self, number: int) -> int:
         return self._ends[number] - (self._ends[number - 1] if number else 0)

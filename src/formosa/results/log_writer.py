@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from formosa.errors import LogError
-from formosa.files import JsonLines, explain_os_error
+from formosa.files import Closing, JsonLines, explain_os_error
 from formosa.results.log import EvalLog, Stored, brief, now, read_log
 from formosa.results.same_run import differences
 
 
-class LogWriter:
+class LogWriter(Closing):
     """Appends to one log, alone. A context manager.
 
     Opening it on a log that is there continues that log, if it was begun for the same thing.
@@ -105,12 +105,6 @@ class LogWriter:
                 os.fdatasync(self._lock)
             os.close(self._lock)  # and with it the lock
             self._lock = -1
-
-    def __enter__(self) -> LogWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _locked(path: Path) -> int:

@@ -18,12 +18,11 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from formosa.chat.message import ToolCall, json_text
 from formosa.errors import MessageError
-from formosa.files import JsonLines
+from formosa.files import Closing, JsonLines
 from formosa.tools.runner import ToolResult
 
 SHOWN = 500  # characters of a result, and of arguments that are no JSON object
@@ -33,7 +32,7 @@ _SECRET = re.compile(
 )
 
 
-class ToolLog:
+class ToolLog(Closing):
     """Appends to the log. Called with a call and its result: the `record` of `converse`.
 
     Raises:
@@ -60,17 +59,6 @@ class ToolLog:
 
     def close(self) -> None:
         self._lines.close()
-
-    def __enter__(self) -> ToolLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _arguments(call: ToolCall) -> Any:

@@ -12,11 +12,10 @@ other requests is refused. The key of the endpoint is nowhere in it.
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from formosa.chat.message import Message, Tool, ToolCall
@@ -25,7 +24,7 @@ from formosa.data.rows import Row
 from formosa.data.teacher.cost import Tokens
 from formosa.engines.protocol import ChatReply
 from formosa.errors import DataError, MessageError
-from formosa.files import JsonLines, explain_os_error, read_jsonl
+from formosa.files import Closing, JsonLines, alone, read_jsonl
 
 FORMAT = 1
 NAME = "journal.jsonl"
@@ -47,7 +46,7 @@ class Outcome:
     rejection: Rejection | None = None
 
 
-class Journal:
+class Journal(Closing):
     """An open journal, as far as it got.
 
     Args:
@@ -69,31 +68,15 @@ class Journal:
         self.tokens = Tokens()
         self._said: dict[str, dict[str, Said]] = {}
         self._results: dict[str, list[str]] = {}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / ".journal.lock").open("wb")
-        except OSError as error:
-            raise explain_os_error(error, self.path) from error
-        try:
-            self._take_lock()
-            self._lines = JsonLines(self.path)
-            try:
-                if not self._read(start):
-                    self._lines.append({"type": "start", "format": FORMAT, **start})
-            except BaseException:
-                self._lines.close()
-                raise
-        except BaseException:
-            self._lock.close()
-            raise
-
-    def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(
-                f"Somebody else is writing {self.path}.", "wait for it, or choose another folder"
-            ) from error
+        busy = DataError(
+            f"Somebody else is writing {self.path}.", "wait for it, or choose another folder"
+        )
+        with ExitStack() as stack:
+            stack.enter_context(alone(folder / ".journal.lock", busy))
+            self._lines = stack.enter_context(JsonLines(self.path))
+            if not self._read(start):
+                self._lines.append({"type": "start", "format": FORMAT, **start})
+            self._held = stack.pop_all()
 
     def _read(self, start: Mapping[str, Any]) -> bool:
         """Whether there was anything to read."""
@@ -188,19 +171,7 @@ class Journal:
         self._results.pop(seed, None)
 
     def close(self) -> None:
-        self._lines.close()
-        self._lock.close()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._held.close()
 
 
 def _row(value: Mapping[str, Any]) -> Row:

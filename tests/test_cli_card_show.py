@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 from huggingface_hub import constants
 
 from card_run import make_run
+from formosa.card.sheet.units import size
 from formosa.card.write import write_card
-from formosa.cli.card_show import SHOWN, diff, show, size
+from formosa.cli.card_show import SHOWN, diff, show
 from formosa.errors import CardError, FormosaError, ModelError, UserError
 from model_hub import ModelHub, model_hub
 from tiny_gguf import METADATA, TENSORS, write_gguf_file

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from card_run import make_run, write_log
+from formosa.card.sheet.units import parameters, size
 from formosa.card.write import write_card
 from formosa.errors import ModelError, UserError
-from formosa.web.sheet.pages import export, parameters, read_cached, routes, size
+from formosa.web.sheet.pages import export, read_cached, routes
 from tiny_gguf import gguf_bytes, write_gguf_file
 from web_run import Reader, get, pages_app
 

@@ -14,6 +14,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from formosa.card.sheet.units import parameters, size
 from formosa.card.sheet.values import File, Memory, Result, Sheet, TemplateFeatures
 from formosa.cli.output import Output, command_output, visible
 from formosa.errors import UserError
@@ -184,7 +185,7 @@ def _architecture(sheet: Sheet) -> str:
         heads += f" ({'/'.join(map(str, sorted(set(shape.kv_heads))))} for keys and values)"
     parts = (
         shape.name,
-        f"{_parameters(shape.parameters)} parameters" if shape.parameters else "",
+        f"{parameters(shape.parameters)} parameters" if shape.parameters else "",
         shape.quantisation,
         f"context {shape.context:,}" if shape.context else "",
         f"{shape.layers} layers of {shape.hidden}" if shape.layers and shape.hidden else "",
@@ -315,21 +316,3 @@ def _short(words: str, longest: int) -> str:
 
 def _count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
-
-
-def _parameters(number: int) -> str:
-    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.{2 if name == 'B' else 1}f} {name}"
-    return str(number)
-
-
-def size(bytes: int | None) -> str:
-    """Bytes for people: 98.4 MB, 1.23 GB."""
-    if bytes is None:
-        return "–"
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if bytes >= unit:
-            digits = 2 if name == "GB" else 1
-            return f"{bytes / unit:,.{digits}f} {name}"
-    return f"{bytes} B"

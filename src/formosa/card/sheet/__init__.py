@@ -2,13 +2,13 @@
 
 values.py      what a sheet holds
 local.py       a GGUF file, a checkpoint, a run folder, a card
-repository.py  a model on the hub
+repository.py  a model on the hub; headers.py: what its GGUF files say of themselves
 measured.py    claimed results against logs of one's own
 reading.py     front matter as typed values; which results lead to a log
 prose.py       title, summary and tables of a card's text
 memory.py      sizes of the network, and the memory that it needs
 probe.py       what the chat template does, by trying it
-registry.py    the sheet as JSON
+registry.py    the sheet as JSON; units.py: its numbers for people
 """
 
 from __future__ import annotations

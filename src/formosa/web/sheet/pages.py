@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 from formosa.card.hub import is_hub_id
 from formosa.card.sheet import Sheet, read_sheet
 from formosa.card.sheet.measured import with_logs
+from formosa.card.sheet.units import parameters, size
 from formosa.card.sheet.values import Architecture, Memory
 from formosa.errors import UserError
 from formosa.files import explain_read_error
@@ -253,21 +254,3 @@ def _shown_fields(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
         for key, value in list(fields.items())[:SHOWN]
         if key != "model-index"
     ]
-
-
-def parameters(number: int) -> str:
-    """3.21 B, 134.5 M."""
-    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= unit:
-            return f"{number / unit:.{2 if name == 'B' else 1}f} {name}"
-    return str(number)
-
-
-def size(bytes: int | None) -> str:
-    """Bytes for people, in powers of ten: 98.4 MB, 1.23 GB."""
-    if bytes is None:
-        return "–"
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if bytes >= unit:
-            return f"{bytes / unit:,.{2 if name == 'GB' else 1}f} {name}"
-    return f"{bytes:,} B"

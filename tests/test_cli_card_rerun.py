@@ -63,7 +63,7 @@ def test_replies_that_were_cut_by_our_own_limit_tell_nothing(tmp_path: Path) -> 
     assert finding.code == "rerun-impossible"
     assert finding.message == (
         "13.80 cannot be checked here: 24 of 24 replies were cut at 64 tokens, and the protocol "
-        "allows 4096. Give --max-tokens more."
+        "allows 4096. Give --max-tokens more, or a model with a longer context."
     )
     some = read_log(log(tmp_path, "C" * 10 + "W" * 80 + "T" * 10, "some"))
     assert verdict(shown("22"), short, some).code == "rerun-impossible"
@@ -85,11 +85,14 @@ def test_what_tells_little_says_so(tmp_path: Path) -> None:
     assert "tell little" not in verdict(shown("50"), Protocol("m"), many).message
 
 
-def test_failed_requests_are_said(tmp_path: Path) -> None:
-    made = read_log(log(tmp_path, "CWF" * 30))
-    assert (
-        "30 requests failed and count as wrong" in verdict(shown("33"), Protocol("m"), made).message
-    )
+def test_requests_that_failed_tell_nothing(tmp_path: Path) -> None:
+    """A context that was too short made every request fail, and 0 of 36 was said to differ."""
+    finding = verdict(shown("44.8"), Protocol("m"), read_log(log(tmp_path, "F" * 36)))
+    assert finding.code == "rerun-impossible"
+    assert "44.8 cannot be checked here: 36 of 36 requests failed, such as: " in finding.message
+    few = verdict(shown("47"), Protocol("m"), read_log(log(tmp_path, "CW" * 20 + "F", "few")))
+    assert few.code == "rerun-reproduced"
+    assert "; 1 requests failed and count as wrong" in few.message
 
 
 def ask(path: Path, *args: str) -> dict[str, tuple[str, str]]:
@@ -131,6 +134,35 @@ def test_data_that_cannot_be_had_are_a_reason(tmp_path: Path) -> None:
     codes = {code for code, _ in found.values()}
     assert codes == {"rerun-impossible"}
     assert "cannot be checked here" in found["MMLU(%)"][1]
+
+
+class Short:
+    """A model of few tokens, as one that is asked here."""
+
+    def __init__(self, context: int) -> None:
+        self.engine = ScriptedEngine(lambda prompt: "\\boxed{A}", name="tiny", context=context)
+
+    def open(self, *_: object, **how: int) -> TemplatedChat:
+        self.asked = how["context"]
+        return TemplatedChat(self.engine)
+
+
+def test_a_reply_is_as_long_as_the_model_s_context_lets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """4,096 tokens of a protocol, and the question, did not fit into a context of 4,096: every
+    request failed."""
+    text = MINI.replace("| Tiny-3B-Instruct (ours) | 90 | 92 | 88 |", "| Other | 90 | 92 | 88 |")
+    path, short = write(tmp_path, text), Short(4096)
+    monkeypatch.setattr("formosa.engines.open.open_chat", short.open)
+    command = ["verify", str(path), "--rerun", "--model", "m", "--limit", "2", "--json"]
+    command += ["--out", str(tmp_path / "logs")]
+    result = CliRunner().invoke(card, command, standalone_mode=False)
+    assert result.exception is None
+    assert short.asked == 4096 + 2048
+    (made,) = (read_log(path) for path in (tmp_path / "logs").glob("rerun-*.jsonl"))
+    assert made.start["request"]["max_tokens"] == 2048
+    assert made.failures == 0
 
 
 QUESTION = '{"question": "1 + 1 = ?", "A": "2", "B": "3", "C": "4", "D": "5", "answer": "A"}'

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ from formosa.evals.task import Task
 from formosa.results.log import EvalLog
 from formosa.results.metrics import outcomes, score, subject_mean, wilson
 
-CUT_AT_MOST = 0.05  # of the replies, where --max-tokens is less than the protocol's
+CUT_AT_MOST = 0.05  # of the replies, where we allow less than the protocol; or that failed
+ROOM, LEAST = 2048, 256  # tokens for a question, and for a reply at least
 WIDE = 0.2  # of an interval, from end to end
 FROM_FILES = ", from files"  # how the source of a published set ends that was read from a folder
 
@@ -87,7 +89,7 @@ def rerun(
         if protocol is None:
             continue
         if protocol in logs:
-            findings.append(verdict(shown, protocol, logs[protocol]))
+            findings.append(verdict(shown, *logs[protocol]))
         else:
             why = reasons.get(protocol, "it was not asked")
             message = f"{shown.value} cannot be checked here: {why}"
@@ -104,7 +106,8 @@ def _shortened(protocol: Protocol | None, max_tokens: int | None) -> Protocol | 
     """The protocol with replies that are cut earlier."""
     if protocol is None or max_tokens is None or max_tokens >= protocol.max_tokens:
         return protocol
-    return protocol._replace(max_tokens=max_tokens, allows=protocol.max_tokens)
+    allows = protocol.allows or protocol.max_tokens
+    return protocol._replace(max_tokens=max_tokens, allows=allows)
 
 
 def data_of(task: str, data: Mapping[str, Path]) -> Path | None:
@@ -121,13 +124,19 @@ async def _ask(
     folder: Path,
     limit: int | None,
     seed: int,
-) -> dict[Protocol, EvalLog]:
-    logs: dict[Protocol, EvalLog] = {}
+) -> dict[Protocol, tuple[Protocol, EvalLog]]:
+    """The logs by what the card asked, each with how it was really asked."""
+    logs: dict[Protocol, tuple[Protocol, EvalLog]] = {}
+    wanted = max(protocol.max_tokens for protocol in tasks) + ROOM
+    who = replace(who, context=max(who.context, wanted))  # a model takes no more than it can
     async with who.opened(out) as models:
         for protocol, task in tasks.items():
-            out.say(f"asking {task.name}: {protocol.command('…')}")
+            context = models[0].info.context or wanted
+            fitting = _shortened(protocol, max(context - ROOM, LEAST)) or protocol
+            out.say(f"asking {task.name}: {fitting.command('…')}")
             try:
-                logs[protocol] = await _run(out, who, models, task, protocol, folder, limit, seed)
+                log = await _run(out, who, models, task, fitting, folder, limit, seed)
+                logs[protocol] = fitting, log
             except FormosaError as error:
                 reasons[protocol] = reason(error)
     return logs
@@ -161,9 +170,11 @@ async def _run(
     )
 
 
-def _another_model(card: Subject, logs: Mapping[Protocol, EvalLog]) -> list[Finding]:
+def _another_model(
+    card: Subject, logs: Mapping[Protocol, tuple[Protocol, EvalLog]]
+) -> list[Finding]:
     """Says whose figures these are, where the name is not the card's."""
-    names = {str(log.start["model"].get("name")) for log in logs.values()}
+    names = {str(log.start["model"].get("name")) for _, log in logs.values()}
     others = sorted(name for name in names if not same_name(name, card.own_name))
     if not others or not card.own_name:
         return []
@@ -198,6 +209,13 @@ def verdict(shown: Shown, protocol: Protocol, log: EvalLog) -> Finding:
     counts = outcomes(log, scorer)
     replies = sum(counts)
     cut = f"{counts.truncated} of {replies} replies were cut at {protocol.max_tokens} tokens"
+    if counts.failed > CUT_AT_MOST * replies:
+        why = next((str(record.get("error")) for record in log.failed()), "no reason is known")
+        message = (
+            f"{shown.value} cannot be checked here: {counts.failed} of {replies} requests "
+            f"failed, such as: {why}"
+        )
+        return found("rerun-impossible", shown.line, shown.where, message)
     # Those that were cut by our own limit might have been right.
     most = wilson(min(value + counts.truncated / replies, 1.0), made.questions)[1]
     open_still = (
@@ -206,7 +224,7 @@ def verdict(shown: Shown, protocol: Protocol, log: EvalLog) -> Finding:
     if protocol.allows and open_still and counts.truncated > CUT_AT_MOST * replies:
         message = (
             f"{shown.value} cannot be checked here: {cut}, and the protocol allows "
-            f"{protocol.allows}. Give --max-tokens more."
+            f"{protocol.allows}. Give --max-tokens more, or a model with a longer context."
         )
         return found("rerun-impossible", shown.line, shown.where, message)
     message = (

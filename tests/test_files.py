@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -20,12 +21,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formosa import files
-from formosa.errors import UserError
+from formosa.errors import DataError, UserError
 from formosa.files import (
     JsonLines,
+    alone,
     canonical_json,
     cut_torn_line,
     explain_os_error,
+    hold,
+    is_locked,
     read_json,
     read_jsonl,
     replacing,
@@ -416,3 +420,51 @@ def test_what_the_system_refused_is_one_sentence(number: int, sentence: str) -> 
     error = explain_os_error(OSError(number, os.strerror(number)), Path("x/y"))
     assert error.message.startswith(sentence)
     assert "x/y" in error.message
+
+
+# -- locks ----------------------------------------------------------------------------------------
+
+
+def test_a_lock_is_one_process_s_and_goes_with_its_descriptor(tmp_path: Path) -> None:
+    path, busy = tmp_path / "new" / "lock", UserError("Somebody is here.")
+    assert not is_locked(path)
+    descriptor = hold(path, busy)
+    assert is_locked(path) and is_locked(path)
+    with pytest.raises(UserError, match="Somebody is here"):
+        hold(path, busy)
+    os.close(descriptor)
+    assert not is_locked(path)
+    with alone(path, busy):
+        assert is_locked(path)
+    assert not is_locked(path)
+
+
+def test_one_who_only_looks_turns_nobody_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page asks whether a run is going on, and a run begins in that very moment."""
+    path = tmp_path / "lock"
+    path.touch()
+    looking = path.open("rb")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    waited = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        looking.close()
+
+    monkeypatch.setattr("formosa.files.time.sleep", sleep)
+    os.close(hold(path, UserError("busy")))
+    assert waited == [files.LOCK_PAUSE]
+
+
+def test_a_file_system_without_locks_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(DataError, match="No locks available") as caught:
+        hold(tmp_path / "lock", DataError("busy"))
+    assert caught.value.hint == "choose a folder on a local disk"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from formosa.run.state import is_locked, locked
+from formosa.files import is_locked
+from formosa.run.state import LOCK, locked
 from formosa.web.training.state import FRESH, read_run, replies, speed
 from web_run import reply, run, step
 
@@ -32,12 +33,12 @@ def test_without_a_lock_a_fresh_log_is_running(tmp_path: Path) -> None:
 
 
 def test_asking_for_the_lock_leaves_it_alone(tmp_path: Path) -> None:
-    assert not is_locked(tmp_path)
+    assert not is_locked(tmp_path / LOCK)
     assert list(tmp_path.iterdir()) == [], "no lock is made by asking"
     with locked(tmp_path):
-        assert is_locked(tmp_path)
-        assert is_locked(tmp_path)
-    assert not is_locked(tmp_path)
+        assert is_locked(tmp_path / LOCK)
+        assert is_locked(tmp_path / LOCK)
+    assert not is_locked(tmp_path / LOCK)
     with locked(tmp_path):
         pass
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import IO, Any, Self
 from formosa.errors import UserError
 
 CHUNK = 1 << 20
+LOCK_TRIES, LOCK_PAUSE = 5, 0.05  # seconds between them
 PRIVATE = 0o600
 
 
@@ -84,19 +86,66 @@ def alone(lock: Path, busy: UserError) -> Iterator[None]:
     Raises:
         UserError: `busy`, or the folder can't be written.
     """
+    descriptor = hold(lock, busy)
     try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise explain_os_error(error, lock.parent) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise busy from error
         yield
     finally:
         os.close(descriptor)
+
+
+def hold(path: Path, busy: UserError) -> int:
+    """A descriptor that holds the only lock on a file; closing it, or the end of the process, lets
+    go.
+
+    Somebody who only looks (`is_locked`) holds a lock for an instant, so it is tried some times.
+
+    Args:
+        path: the file; it is made, with its folder, where it is missing.
+        busy: what is raised when another process holds it.
+
+    Raises:
+        UserError: `busy`; the file can't be written; or, of the class of `busy`, its file system
+            knows no locks.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    try:
+        _take(descriptor)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise busy from error
+    except OSError as error:
+        os.close(descriptor)
+        raise type(busy)(
+            f"Cannot lock {path}: {error.strerror or error}.", "choose a folder on a local disk"
+        ) from error
+    return descriptor
+
+
+def _take(descriptor: int) -> None:
+    for again in reversed(range(LOCK_TRIES)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not again:
+                raise
+            time.sleep(LOCK_PAUSE)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file just now (see `hold`). It need not exist."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go at once
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or one that nobody may read: nobody works by our rules
+        return False
+    return False
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from formosa.errors import LogError
-from formosa.files import explain_read_error
+from formosa.files import explain_read_error, is_locked
 from formosa.results.effort import Effort, Purity
 from formosa.results.log import OUTCOMES, Record, brief, check_sample, check_start
 from formosa.results.metrics import Outcomes, Score
@@ -425,23 +425,4 @@ def _tail(scorers: Sequence[str]) -> re.Pattern[bytes]:
     )
     return re.compile(
         rb',"error":(?:null|' + _TEXT + rb'),"scores":\{' + b",".join(parts) + rb"\}" + _PURITY
-    )
-
-
-def is_locked(path: Path) -> bool:
-    """Whether some process holds the file's lock, as a `LogWriter` does.
-
-    The kernel's list of locks is read, since to try the lock could turn a writer away that begins
-    at that moment. Where there is no such list (macOS), nobody is seen.
-    """
-    try:
-        number = str(path.stat().st_ino)
-        listed = Path("/proc/locks").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return any(
-        len(parts := line.split()) > 5
-        and parts[1] == "FLOCK"
-        and parts[5].rpartition(":")[2] == number
-        for line in listed.splitlines()
     )

@@ -14,7 +14,6 @@ Knows files and locks. What the records hold is `log.py`'s, which runs are the s
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from formosa.errors import LogError
-from formosa.files import Closing, JsonLines, explain_os_error
+from formosa.files import Closing, JsonLines, explain_os_error, hold
 from formosa.results.log import EvalLog, Stored, brief, now, read_log
 from formosa.results.same_run import differences
 
@@ -109,26 +108,8 @@ class LogWriter(Closing):
 
 def _locked(path: Path) -> int:
     """A descriptor that holds the only lock on `path`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise LogError(
-            f"Another run is writing {path}.",
-            "wait for it to end, or write into another folder with --out",
-        ) from error
-    except OSError as error:
-        os.close(descriptor)
-        raise LogError(
-            f"Cannot lock {path}: {error.strerror or error}.",
-            "choose a folder on a local disk with --out",
-        ) from error
-    return descriptor
+    hint = "wait for it to end, or write into another folder with --out"
+    return hold(path, LogError(f"Another run is writing {path}.", hint))
 
 
 def _refuse_other(log: EvalLog, start: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ killed is continued if its inputs are the same, and begun afresh if they are not
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -112,19 +111,3 @@ def locked(folder: Path) -> Iterator[None]:
     )
     with alone(folder / LOCK, busy):
         yield
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process works in a run folder just now.
-
-    Asked with a shared lock that is let go at once: in that moment, and only then, a process that
-    begins would be told that another one is there.
-    """
-    try:
-        with (folder / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no such file, or one that nobody may read: nobody works by our rules
-        return False
-    return False

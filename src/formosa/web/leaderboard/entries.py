@@ -24,8 +24,8 @@ from formosa.errors import LogError
 from formosa.evals.bfcl import task as bfcl
 from formosa.evals.twinkle import figures_of
 from formosa.evals.variants import SUFFIXES
-from formosa.files import explain_read_error
-from formosa.results.index import LogIndex, State, is_locked
+from formosa.files import explain_read_error, is_locked
+from formosa.results.index import LogIndex, State
 from formosa.results.log import OUTCOMES
 from formosa.results.metrics import Score, question_shares_of
 

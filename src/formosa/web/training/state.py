@@ -19,8 +19,8 @@ import yaml
 
 from formosa.card.values import read_yaml
 from formosa.errors import UserError
-from formosa.files import explain_read_error, read_json
-from formosa.run.state import LOCK, is_locked
+from formosa.files import explain_read_error, is_locked, read_json
+from formosa.run.state import LOCK
 from formosa.train.curves import Story, find_log, read_story
 
 State = Literal["running", "finished", "stopped"]
@@ -129,7 +129,7 @@ def _state(folder: Path, story: Story, age: float) -> State:
         return "finished"
     lock = folder / LOCK
     if lock.exists():
-        return "running" if is_locked(folder) else "stopped"
+        return "running" if is_locked(folder / LOCK) else "stopped"
     return "running" if age < FRESH else "stopped"
 
 

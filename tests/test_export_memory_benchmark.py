@@ -49,3 +49,6 @@ def test_each_line_is_a_command_that_really_ran(script: ModuleType, tmp_path: Pa
 def test_a_command_that_fails_ends_the_measurement(script: ModuleType) -> None:
     with pytest.raises(SystemExit, match="broken ended with 3"):
         script.measured("broken", "raise SystemExit(3)", [])
+    with pytest.raises(SystemExit, match="killed ended with -9"):
+        script.measured("killed", "import os; os.kill(os.getpid(), 9)", [], verdict=True)
+    assert script.measured("differs", "raise SystemExit(1)", [], verdict=True).seconds > 0

@@ -1,15 +1,10 @@
-"""Data sets of the hub: a small server that speaks its routes, and a cache with nobody behind it.
-
-The code under test is the real one, huggingface_hub's included; only the other end is ours.
-"""
+"""Data sets of the hub: a small server that speaks its routes, and a cache with nobody behind."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +17,7 @@ from formosa.data.sources.local import FileSource
 from formosa.data.sources.named import NAMED, resolve
 from formosa.data.sources.opening import open_source
 from formosa.errors import DataError
+from hub_server import HubHandler, HubServer, asked, empty_cache
 
 REPO = "org/words"
 COMMIT = "a1b2c3d4e5" * 4
@@ -36,91 +32,51 @@ FILES = {
 }
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(HubServer):
     """As much of the hub as reading a data set needs. `refuse` makes it say no."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.files: dict[str, bytes] = dict(FILES)
-        self.asked: list[str] = []
         self.refuse: tuple[int, str] | None = None
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(HubHandler):
     server: Hub
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.server.asked.append(f"{self.command} {path}")
+        about = f"/api/datasets/{REPO}"
+        name = path.partition(f"/datasets/{REPO}/resolve/{COMMIT}/")[2]
         if self.server.refuse:
-            status, code = self.server.refuse
-            self.answer(b'{"error": "no"}', status, {"X-Error-Code": code})
-        elif path == f"/api/datasets/{REPO}/revision/gone":
-            self.answer(b"{}", 404, {"X-Error-Code": "RevisionNotFound"})
-        elif path.startswith(f"/api/datasets/{REPO}/revision/"):
-            self.answer(json.dumps({"id": REPO, "sha": COMMIT}).encode())
-        elif path.startswith(f"/api/datasets/{REPO}/commits/"):
-            commits = [{"id": c, "authors": [], "date": "2026-01-01T00:00:00.000Z", "title": "x",
-                        "message": ""} for c in (COMMIT, OLD)]  # fmt: skip
-            self.answer(json.dumps(commits).encode())
-        elif path == f"/api/datasets/{REPO}/tree/{COMMIT}":
-            tree = [{"type": "file", "path": name, "size": len(data), "oid": "1" * 40}
-                    for name, data in self.server.files.items()]  # fmt: skip
-            self.answer(json.dumps(tree).encode())
-        elif (
-            name := path.partition(f"/datasets/{REPO}/resolve/{COMMIT}/")[2]
-        ) in self.server.files:
-            data = self.server.files[name]
-            etag = hashlib.sha256(data).hexdigest()
-            self.answer(data, 200, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
+            self.refuse(*self.server.refuse, b'{"error": "no"}')
+        elif path == f"{about}/revision/gone":
+            self.refuse(404, "RevisionNotFound")
+        elif path.startswith(f"{about}/revision/"):
+            self.answer_json({"id": REPO, "sha": COMMIT})
+        elif path.startswith(f"{about}/commits/"):
+            self.answer_commits(COMMIT, OLD)
+        elif path == f"{about}/tree/{COMMIT}":
+            self.answer_tree(self.server.files)
+        elif name in self.server.files:
+            self.answer_file(self.server.files[name], COMMIT)
         else:
-            self.answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
-
-    def answer(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing on the terminal."""
+            self.refuse(404, "RepoNotFound")
 
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the hub's, and one of ours; nobody is signed in."""
     monkeypatch.setenv("FORMOSA_HOME", str(tmp_path / "formosa"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    return tmp_path / "hub"
+    return empty_cache(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     server = Hub()
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    template = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(constants, "ENDPOINT", server.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with asked(server, monkeypatch):
+        yield server
 
 
 @pytest.fixture

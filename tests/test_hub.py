@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,63 +12,41 @@ from huggingface_hub import constants
 from formosa import hub
 from formosa.errors import DataError, ModelError, UserError
 from formosa.hub import Wanted, explained, find_commit
+from hub_server import HubHandler, HubServer, asked, empty_cache
 
 COMMIT = "a1b2c3d4e5" * 4
 OTHER = "a1b2c3d" + "0" * 33
 
 
-class _Hub(ThreadingHTTPServer):
-    daemon_threads = True
-    names: dict[str, Any]  # what the hub answers for a revision; missing: no such revision
-    asked: list[str]
+class _Hub(HubServer):
+    """`names`: what it answers for a revision; missing: no such revision."""
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+    names: dict[str, Any]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(HubHandler):
     server: _Hub
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if "/org/" in path:  # and not what the library asks about itself
             self.server.asked.append(path)
-        status, code = 404, "RevisionNotFound"
-        value: Any = {}
         revision = path.partition("/revision/")[2]
         if revision in self.server.names:
-            status, value = 200, self.server.names[revision]
+            self.answer_json(self.server.names[revision])
         elif "/commits/" in path:
-            status = 200
-            value = [{"id": c, "authors": [], "date": "2026-01-01T00:00:00.000Z", "title": "x",
-                      "message": ""} for c in (COMMIT, OTHER)]  # fmt: skip
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        if status != 200:
-            self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing on the terminal."""
+            self.answer_commits(COMMIT, OTHER)
+        else:
+            self.refuse(404, "RevisionNotFound")
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[_Hub]:
-    made = _Hub(("127.0.0.1", 0), _Handler)
-    made.names, made.asked = {"main": {"id": "org/name", "sha": COMMIT}}, []
-    thread = threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    monkeypatch.setattr(constants, "ENDPOINT", made.url)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    made = _Hub(_Handler)
+    made.names = {"main": {"id": "org/name", "sha": COMMIT}}
+    empty_cache(tmp_path, monkeypatch)
+    with asked(made, monkeypatch):
+        yield made
 
 
 @pytest.mark.parametrize("kind", ["model", "dataset"])

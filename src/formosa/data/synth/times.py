@@ -6,6 +6,7 @@ is said only where the system message tells what day it is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -24,6 +25,17 @@ EN_GONE = ("today", "yesterday", "the day before yesterday")
 ZH_GONE = ("今天", "昨天", "前天", "大前天")
 
 
+def _new(draw: Callable[[Scene], Draw], scene: Scene) -> Draw:
+    """One that the conversation has not named yet, if that can be had in a few attempts."""
+    found = draw(scene)
+    for _ in range(RETRIES):
+        if found.value not in scene.taken:
+            break
+        found = draw(scene)
+    scene.taken.add(found.value)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     """A day; its value is ISO 8601. With `on`, the English words bring their preposition."""
@@ -38,12 +50,7 @@ class Day:
         return {"type": "string"}
 
     def draw(self, scene: Scene) -> Draw:
-        draw = self._draw(scene)
-        for _ in range(RETRIES):
-            if draw.value not in scene.taken:
-                break
-            draw = self._draw(scene)
-        scene.taken.add(draw.value)
+        draw = _new(self._draw, scene)
         scene.last_day = date.fromisoformat(draw.value)
         return draw
 
@@ -95,13 +102,7 @@ class Clock:
         return {"type": "string"}
 
     def draw(self, scene: Scene) -> Draw:
-        draw = self._draw(scene)
-        for _ in range(RETRIES):
-            if draw.value not in scene.taken:
-                break
-            draw = self._draw(scene)
-        scene.taken.add(draw.value)
-        return draw
+        return _new(self._draw, scene)
 
     def _draw(self, scene: Scene) -> Draw:
         hour, minute = 7 + scene.rng.randrange(15), 15 * scene.rng.randrange(4)

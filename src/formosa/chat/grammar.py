@@ -1,5 +1,4 @@
-"""What a reply may be, as a grammar: calls that are forced or held to their schemas, and JSON that
-fits one.
+"""What a reply may be, as a grammar: calls forced or held to their schemas, and fitting JSON.
 
 Writes Lark text for llguidance, which llama.cpp and vLLM both carry. What the grammar lets through
 is the format of `formosa.jinja`, byte for byte, so a forced call looks like one of training, and

@@ -6,6 +6,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ import pytest
 
 from formosa.chat.message import Message
 from formosa.engines.llama import LlamaEngine, usable_cores
+from formosa.engines.llama_server import guided, keep_guided
 from formosa.engines.open import open_chat
 from formosa.engines.protocol import ChatRequest, Piece, Prompt, Sampling, TextEngine
 from formosa.errors import ContextError, EngineError, ModelError, UnsupportedError, UserError
 from formosa.files import sha256_file
 from formosa.models import resolve
+from formosa.serve.conformance.parrot import Parrot
 from lora import write_lora
 from test_engines_gguf import gguf_header
 
@@ -210,6 +213,53 @@ def test_a_file_that_is_missing_or_something_else_never_reaches_llama_cpp(tmp_pa
 
 
 # -- what a request may ask for ----------------------------------------------------------------
+
+
+def test_the_model_that_got_a_grammar_last_lives_until_another_one_did() -> None:
+    """llama.cpp remembers it by the address of its vocabulary, which a freed one would give away:
+    then the next model is held to tokens of the former, or the process ends."""
+
+    class Server:
+        pass
+
+    first, second = Server(), Server()
+    gone = [weakref.ref(first), weakref.ref(second)]
+    for server in (first, first):
+        keep_guided(server)
+        guided(server)
+    keep_guided(second)
+    del first, server
+    assert gone[0]() is not None  # the second has not read its grammar yet
+    guided(second)
+    assert gone[0]() is None
+    del second
+    assert gone[1]() is not None
+
+
+@pytest.mark.model
+def test_a_closed_model_leaves_nothing_of_its_vocabulary_to_the_next_one(
+    path: Path, tmp_path: Path
+) -> None:
+    """In a process of its own, since what failed here ended the process."""
+    code = (
+        "import asyncio, sys; from pathlib import Path; "
+        "from formosa.engines.llama import LlamaEngine; "
+        "from formosa.engines.protocol import Sampling\n"
+        "async def ask(path):\n"
+        "    engine = LlamaEngine(path, context=128)\n"
+        "    asked = Sampling(max_tokens=8, grammar='start: \"a\" /[0-9]{3}/\\n')\n"
+        "    said = [piece.text async for piece in engine.generate('Hi', asked)]\n"
+        "    await engine.aclose()\n"
+        "    return ''.join(said)\n"
+        "for _ in range(3):\n"
+        "    for name in sys.argv[1:]:\n"
+        "        print(asyncio.run(ask(Path(name))))\n"
+    )
+    other = Parrot(["hi"]).write_gguf(tmp_path / "other.gguf")
+    command = [sys.executable, "-c", code, str(other), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(re.findall("^a[0-9]{3}$", done.stdout, re.MULTILINE)) == 6
 
 
 @pytest.mark.model

@@ -33,7 +33,7 @@ from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, SAMPLERS, FollowedGra
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.http import LoopClients, error_from, sse_objects
 from formosa.engines.llama_logprobs import WrittenTokens
-from formosa.engines.llama_server import start, version
+from formosa.engines.llama_server import guided, keep_guided, start, version
 from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, Usage
 from formosa.engines.vocabulary import Vocabulary
 from formosa.errors import (
@@ -190,7 +190,9 @@ class LlamaEngine:
                 raise ContextError(len(ids), max(wanted, 1), context)
         lora = [{"id": i, "scale": float(a == adapter)} for i, a in enumerate(self._adapters)]
         shared = {"prompt": ids, **_sampling(sampling, context), "lora": lora}
+        server = self._server
         if sampling.grammar is not None:
+            keep_guided(server)
             await self._check_grammar(sampling.grammar, shared)
         if wanted == 0:  # llama.cpp would write one token
             yield Piece("", "length", Usage(len(ids), 0))
@@ -208,6 +210,8 @@ class LlamaEngine:
                     raise error_from(text, who="llama.cpp", status=response.status_code)
                 async with aclosing(sse_objects(response, who="llama.cpp")) as events:
                     async for event in events:
+                        if sampling.grammar is not None:
+                            guided(server)
                         piece = _piece(event)
                         if tokens is not None:
                             found = tokens.feed(event, piece.text)
@@ -299,7 +303,9 @@ class LlamaEngine:
     async def aclose(self) -> None:
         # Connections first: llama.cpp waits up to 30 s for a reader that is still there.
         await self._clients.aclose()
-        self._server = None  # the last reference: joins llama.cpp's threads, memory comes back
+        # The last reference, unless it was the last that got a grammar (see `llama_server`): joins
+        # llama.cpp's threads, and memory comes back.
+        self._server = None
 
     async def _client(self) -> httpx2.AsyncClient:
         if self._server is None:

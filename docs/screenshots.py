@@ -36,7 +36,7 @@ def main() -> None:
         with serving("view", str(run)) as url:
             view(page, url, run)
         tools = str(HERE.parent / "examples" / "tools_weather.py")
-        with serving("serve", str(run), "--tools", tools) as url:
+        with serving("serve", str(run), "--tools", tools, "--hold-calls") as url:
             chat(page, url.removesuffix("/v1"))
         browser.close()
 
@@ -66,10 +66,13 @@ def chat(page: Page, url: str) -> None:
     page.set_default_timeout(120_000)  # milliseconds; two cores may be busy
     page.goto(f"{url}/chat")
     page.get_by_label("token 上限").fill("200")
+    page.get_by_role("checkbox", name="list_cities").uncheck()
+    page.get_by_role("checkbox", name="一次回覆可以有多個呼叫").uncheck()
     page.get_by_placeholder("Enter").fill(QUESTION)
     page.get_by_role("button", name="送出").click()
-    page.get_by_role("button", name="重試").last.wait_for()
-    page.wait_for_function("!document.querySelector('[aria-busy=true]')")
+    page.locator("#stop").wait_for()  # while the model writes, it stands where "send" was
+    page.locator("#send").wait_for()
+    page.evaluate("window.scrollTo(0, 0)")
     take(page, "chat")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 # Before anything loads OpenMP: spinning threads starve their neighbours on two shared cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+
+# A job that was started in the background ignores Ctrl-C, and so would the processes of its tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asserts on the clock: an example that took long on a busy machine is no failure.
 settings.register_profile("formosa", deadline=None)

@@ -219,7 +219,7 @@ def test_the_command_serves_until_ctrl_c() -> None:
         [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        first, _, curl = (process.stdout.readline() for _ in range(3))
+        first, chat, _, curl = (process.stdout.readline() for _ in range(4))
         try:
             url = first.split()[-1]
             with openai.OpenAI(base_url=url, api_key="-", max_retries=0) as client:
@@ -232,6 +232,7 @@ def test_the_command_serves_until_ctrl_c() -> None:
         finally:
             process.kill()
     assert first.startswith("tiny is served at http://127.0.0.1:")
+    assert chat == f"Chat at {url.removesuffix('/v1')}/chat\n"
     assert curl.startswith("curl http://127.0.0.1:")
     assert process.returncode == 0
     assert err == "Ctrl-C ends it.\n"

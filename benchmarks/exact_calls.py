@@ -22,11 +22,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from formosa.chat.message import ToolCall
 from formosa.data.rows import Row
 from formosa.engines.open import open_chat
 from formosa.engines.protocol import ChatModel, ChatRequest, Sampling
 from formosa.results.metrics import wilson
+from formosa.train.accuracy import same_calls_in_any_order
 
 
 class Asked(NamedTuple):
@@ -35,17 +35,6 @@ class Asked(NamedTuple):
     row: Row
     said: str
     right: bool
-
-
-def same(wanted: Sequence[ToolCall], found: Sequence[ToolCall]) -> bool:
-    """Whether both hold equal calls, in any order."""
-    left = list(found)
-    for call in wanted:
-        match = next((other for other in left if call.same(other)), None)
-        if match is None:
-            return False
-        left.remove(match)
-    return not left
 
 
 def spread(rows: Sequence[Row], limit: int | None) -> list[Row]:
@@ -62,7 +51,9 @@ async def ask(chat: ChatModel, rows: Sequence[Row], max_tokens: int) -> list[Ask
         first = next(i for i, message in enumerate(row.messages) if message.role == "assistant")
         sampling = Sampling(temperature=0, max_tokens=max_tokens)
         reply = await chat.reply(ChatRequest(row.messages[:first], row.tools, sampling))
-        right = not reply.defects and same(row.messages[first].tool_calls, reply.message.tool_calls)
+        right = not reply.defects and same_calls_in_any_order(
+            row.messages[first].tool_calls, reply.message.tool_calls
+        )
         found.append(Asked(row, reply.text or reply.message.content, right))
     return found
 

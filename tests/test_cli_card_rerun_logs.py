@@ -17,8 +17,8 @@ from formosa.card.checks.finding import Finding
 from formosa.card.checks.subject import Subject
 from formosa.card.claims import Claim, Claims
 from formosa.card.verify import read_subject
-from formosa.cli.card_rerun import data_of, rerun
-from formosa.cli.card_rerun_logs import compared
+from formosa.cli.card_rerun import rerun
+from formosa.cli.card_rerun_logs import compared, data_of
 from formosa.cli.eval_who import Who
 from formosa.cli.output import Output
 from formosa.engines.protocol import Sampling

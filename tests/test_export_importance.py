@@ -10,7 +10,7 @@ import pytest
 
 from command_line import formosa
 from formosa.chat.message import Message
-from formosa.cli.export_where import calibration_texts
+from formosa.cli.export_importance import calibration_texts
 from formosa.data.rows import Row, write_rows
 from formosa.errors import DataError, ModelError
 from formosa.export.gguf import write_gguf

@@ -36,15 +36,7 @@ def problem(site: Site | None = None, **values: str) -> str:
 
 class TestPage:
     def test_its_policy_names_every_style_and_script_by_its_hash(self) -> None:
-        page = render(
-            "problem.html.jinja",
-            Site("en"),
-            title="t",
-            words=WORDS,
-            heading="",
-            message="",
-            hint="",
-        )
+        page = rendered()
         parts = re.findall(r"<(style|script)>(.*?)</\1>", page.html, re.DOTALL)
         assert {kind for kind, _ in parts} == {"style", "script"}
         for kind, text in parts:
@@ -54,15 +46,7 @@ class TestPage:
         assert "unsafe" not in page.policy
 
     def test_a_page_in_a_file_may_ask_nobody(self) -> None:
-        policy = render(
-            "problem.html.jinja",
-            Site("en"),
-            title="t",
-            words=WORDS,
-            heading="",
-            message="",
-            hint="",
-        ).policy
+        policy = rendered().policy
         assert "connect-src 'none'" in policy
         assert "form-action 'none'" in policy
         assert "default-src 'none'" in policy

@@ -25,6 +25,7 @@ from formosa.card.checks.finding import Finding, found
 from formosa.card.checks.numbers import half_unit
 from formosa.card.checks.protocol import Protocol, counts_runs, protocol_of
 from formosa.card.checks.subject import Subject, same_name
+from formosa.cli.card_rerun_logs import data_of, reason, rerun_logs
 from formosa.cli.eval_who import Who
 from formosa.cli.output import Output
 from formosa.engines.protocol import ChatModel, Sampling
@@ -67,8 +68,6 @@ def rerun(
     """
     data = data or {}
     if card.claims.claims:
-        from formosa.cli.card_rerun_logs import rerun_logs
-
         return rerun_logs(out, card, who, folder=folder, limit=limit, data=data)
     claimed = [
         (shown, _shortened(protocol_of(card, shown), max_tokens))
@@ -97,23 +96,12 @@ def rerun(
     return findings
 
 
-def reason(error: FormosaError) -> str:
-    """Why something can't be asked, with what would help."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message
-
-
 def _shortened(protocol: Protocol | None, max_tokens: int | None) -> Protocol | None:
     """The protocol with replies that are cut earlier."""
     if protocol is None or max_tokens is None or max_tokens >= protocol.max_tokens:
         return protocol
     allows = protocol.allows or protocol.max_tokens
     return protocol._replace(max_tokens=max_tokens, allows=allows)
-
-
-def data_of(task: str, data: Mapping[str, Path]) -> Path | None:
-    """The folder that is named for a task: the one of the longest name that it begins with."""
-    names = [name for name in data if task.startswith(name)]
-    return data[max(names, key=len)] if names else None
 
 
 async def _ask(

@@ -50,6 +50,17 @@ def rerun_logs(
     return findings
 
 
+def reason(error: FormosaError) -> str:
+    """Why something can't be asked, with what would help."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def data_of(task: str, data: Mapping[str, Path]) -> Path | None:
+    """The folder that is named for a task: the one of the longest name that it begins with."""
+    names = [name for name in data if task.startswith(name)]
+    return data[max(names, key=len)] if names else None
+
+
 async def _all(
     out: Output,
     who: Who,
@@ -59,8 +70,6 @@ async def _all(
     limit: int | None,
     data: Mapping[str, Path],
 ) -> list[Finding]:
-    from formosa.cli.card_rerun import data_of, reason
-
     findings: list[Finding] = []
     others: dict[str, list[str]] = {}
     async with _as_then(who, logs).opened(out) as models:

@@ -14,8 +14,9 @@ from typing import Literal, get_args
 import click
 
 from formosa.cli.export_check import check, check_file, require_whole
+from formosa.cli.export_importance import calibration_texts, importance_option
 from formosa.cli.export_levels import levels
-from formosa.cli.export_where import calibration_texts, checkpoint_of, described_run, run_of
+from formosa.cli.export_where import checkpoint_of, described_run, run_of
 from formosa.cli.output import Output, command_output
 from formosa.errors import ModelError
 from formosa.export.config import Quantisation
@@ -58,13 +59,7 @@ export.add_command(check)
     help="How the matrices are stored.",
 )
 @click.option("--name", help="The model's name inside the file; the file's name by default.")
-@click.option(
-    "--importance",
-    "calibration",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Rows (.jsonl) or a text: which columns matter is noted on it, for less than 8 bits.",
-)
+@importance_option
 @command_output
 def gguf(
     out: Output,

@@ -14,7 +14,8 @@ from typing import Any, get_args
 import click
 
 from formosa.cli.export_check import require_whole
-from formosa.cli.export_where import calibration_texts, checkpoint_of, described_run, run_of
+from formosa.cli.export_importance import calibration_texts, importance_option
+from formosa.cli.export_where import checkpoint_of, described_run, run_of
 from formosa.cli.output import Output, command_output
 from formosa.export.config import Quantisation
 
@@ -37,13 +38,7 @@ _USUAL: tuple[Quantisation, ...] = ("F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
     help="Where the files go; by default the folder `levels` beside the checkpoint.",
 )
 @click.option("--name", help="The model's name inside the files; the folder's by default.")
-@click.option(
-    "--importance",
-    "calibration",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    metavar="FILE",
-    help="Rows (.jsonl) or a text: which columns matter is noted on it, for less than 8 bits.",
-)
+@importance_option
 @click.option("--evaluate", "tasks", multiple=True, metavar="TASK", help="Ask it at every level.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only so many samples of a task.")
 @click.option("--max-tokens", type=click.IntRange(min=1), default=512, show_default=True)

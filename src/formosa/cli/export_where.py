@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from formosa.errors import DataError
 from formosa.export.about import Value, described
 from formosa.files import read_json, sha256_json
 
@@ -49,29 +48,6 @@ def described_run(run: Path | None) -> dict[str, Value]:
         recipe_sha256=sha256_json(recipe.model_dump(mode="json", include=_DECIDES)),
         data_sha256=_data_sha256(run),
     )
-
-
-def calibration_texts(path: Path | None, checkpoint: Path) -> list[str]:
-    """What `--importance` names: rows of Formosa, as the checkpoint's template writes them, or any
-    text.
-
-    Raises:
-        DataError: rows that can't be read, or no text.
-    """
-    if path is None:
-        return []
-    if path.suffix != ".jsonl":
-        try:
-            return [path.read_text(encoding="utf-8")]
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is no text in UTF-8.", "name a .txt or a .jsonl") from error
-    from formosa.chat.template import ChatTemplate
-    from formosa.data.rows import read_rows
-
-    template = ChatTemplate.from_source(
-        (checkpoint / "chat_template.jinja").read_text(encoding="utf-8")
-    )
-    return [row.text or template.render(row.messages, row.tools).text for row in read_rows(path)]
 
 
 def _data_sha256(run: Path) -> str:

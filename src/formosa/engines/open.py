@@ -81,7 +81,7 @@ def open_chat(
         if adapters:
             raise UserError("Adapters are loaded here, not on a server.", "leave out --base-url")
         if raw or engine == "vllm":
-            return _held(_raw(model, urls, api_key, template, tools, say), held)
+            return _raw(model, urls, api_key, template, tools, held, say)
         if held:
             raise UserError(
                 "A remote server writes calls as it will.",
@@ -102,9 +102,9 @@ def open_chat(
         return RemoteChat(urls[0], model=model or None, api_key=api_key)
     found = resolve(model, say=say)
     if engine == "vllm":
-        return _held(_vllm(found, template, context, slots, adapters, vllm, tools, say), held)
+        return _vllm(found, template, context, slots, adapters, vllm, tools, held, say)
     if found.adapter is not None:
-        return _held(_adapted(found, template, context, slots, threads, adapters, tools, say), held)
+        return _adapted(found, template, context, slots, threads, adapters, tools, held, say)
     llama = LlamaEngine(
         gguf_file(found),
         name=found.name,
@@ -118,11 +118,6 @@ def open_chat(
     return TemplatedChat(llama, chosen, held=held)
 
 
-def _held(chat: TemplatedChat, held: bool) -> TemplatedChat:
-    chat.held = held
-    return chat
-
-
 def _adapted(
     found: Model,
     template: str | None,
@@ -131,6 +126,7 @@ def _adapted(
     threads: int | None,
     adapters: Mapping[str, Path] | None,
     tools: bool,
+    held: bool,
     say: Say | None,
 ) -> TemplatedChat:
     """A base that answers with the adapter that belongs to the model's name."""
@@ -150,7 +146,8 @@ def _adapted(
         adapters={found.name: found.adapter},
     )
     engine = llama.with_adapter(found.name)
-    return TemplatedChat(engine, _chosen(template, engine.info, llama.family, tools, say))
+    chosen = _chosen(template, engine.info, llama.family, tools, say)
+    return TemplatedChat(engine, chosen, held=held)
 
 
 @runtime_checkable
@@ -179,6 +176,7 @@ def _vllm(
     adapters: Mapping[str, Path] | None,
     options: VllmOptions | None,
     tools: bool,
+    held: bool,
     say: Say | None,
 ) -> TemplatedChat:
     if found.kind != "folder":
@@ -206,7 +204,7 @@ def _vllm(
         options=options,
         say=say,
     )
-    return TemplatedChat(engine, chosen)
+    return TemplatedChat(engine, chosen, held=held)
 
 
 def _raw(
@@ -215,6 +213,7 @@ def _raw(
     api_key: str | None,
     template: str | None,
     tools: bool,
+    held: bool,
     say: Say | None,
 ) -> TemplatedChat:
     """The text route of one or more servers, with a template that is known here."""
@@ -252,7 +251,8 @@ def _raw(
     ]
     engine = engines[0] if len(engines) == 1 else EnginePool(engines)
     family = vocabulary.family if vocabulary else None
-    return TemplatedChat(engine, _chosen(template, engine.info, family, tools, say))
+    chosen = _chosen(template, engine.info, family, tools, say)
+    return TemplatedChat(engine, chosen, held=held)
 
 
 def _served_template(url: str, api_key: str | None) -> ChatTemplate | None:

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -61,16 +62,15 @@ def serving(
         UserError: the address can't be used, or the record can't be written.
     """
     check_host(host, api_key)
-
-    def make() -> Starlette:
-        return create_app(
-            models,
-            api_key=api_key,
-            hosts=_hosts(host, api_key),
-            limits=limits,
-            record=record,
-            pages=pages,
-        )
+    make = partial(
+        create_app,
+        models,
+        api_key=api_key,
+        hosts=_hosts(host, api_key),
+        limits=limits,
+        record=record,
+        pages=pages,
+    )
 
     with listening(make, host=host, port=port, grace=grace) as url:
         yield f"{url}/v1"
@@ -99,17 +99,16 @@ def run_server(
         FormosaError: what the pages need can't be opened.
     """
     check_host(host, api_key)
-
-    def make() -> Starlette:
-        return create_app(
-            models,
-            api_key=api_key,
-            hosts=_hosts(host, api_key),
-            close=True,
-            limits=limits,
-            record=record,
-            pages=pages,
-        )
+    make = partial(
+        create_app,
+        models,
+        api_key=api_key,
+        hosts=_hosts(host, api_key),
+        close=True,
+        limits=limits,
+        record=record,
+        pages=pages,
+    )
 
     run_app(
         make,

@@ -25,8 +25,9 @@ CHROMIUM := $(or $(FORMOSA_CHROMIUM),$(shell command -v chromium || command -v g
 # Those that need nothing but this environment; the others say what they want with --help.
 BENCHMARKS := parser bfcl_checker data_prepare training_speed gateway eval_speed web_log
 
-# llama.cpp and torch share two cores here: waiting threads must sleep, not spin.
+# llama.cpp and torch share two cores here: waiting threads spin for microseconds, then sleep.
 export OMP_WAIT_POLICY ?= passive
+export GOMP_SPINCOUNT ?= 1000
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test test-vllm test-browser chromium lint bench clean

@@ -22,12 +22,13 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "formosa"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
-BASE = {"errors", "files", "wheels", "chat", "zh", "hub"}
+BASE = {"errors", "files", "processor", "wheels", "chat", "zh", "hub"}
 SHARED = BASE | {"models", "checkpoints", "engines", "results"}
 STAGES = {"data", "train", "export", "serve", "tools", "evals", "card"}
 DOORS: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
+    "processor": set(),
     "wheels": {"errors", "files"},
     "chat": {"errors", "files"},
     "zh": {"errors", "files"},

@@ -17,6 +17,7 @@ from formosa.cli import main as main_module
 from formosa.cli.main import COMMANDS, cli, explain, main
 from formosa.errors import EngineError, FormosaError, ModelError
 
+THREADS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 HEAVY = ("torch", "transformers", "numpy", "xllamacpp", "starlette", "httpx2", "yaml")
 
 
@@ -83,7 +84,8 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(COMMANDS, "try", (module.__name__, "run", "Try it"))
     monkeypatch.setattr(sys, "argv", ["formosa", "try"])
-    monkeypatch.setenv("OMP_WAIT_POLICY", os.environ.get("OMP_WAIT_POLICY", ""))
+    for name in THREADS:
+        monkeypatch.setenv(name, os.environ.get(name, ""))
     yield module
 
 
@@ -190,16 +192,22 @@ def test_a_reader_that_is_gone_is_not_an_error_with_a_traceback() -> None:
     assert talk == ""
 
 
-def test_llama_cpp_is_told_not_to_spin(
+def test_threads_that_wait_spin_for_a_moment_only(
     command: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its wheel's barriers starve other work on shared cores; a user's own setting stays."""
+    """Barriers that spin starve other work on shared cores; a user's own settings stay."""
     seen = []
-    monkeypatch.delenv("OMP_WAIT_POLICY")
-    code_of(lambda: seen.append(os.environ["OMP_WAIT_POLICY"]), command)
+
+    def look() -> None:
+        seen.append(tuple(os.environ[name] for name in THREADS))
+
+    for name in THREADS:
+        monkeypatch.delenv(name)
+    code_of(look, command)
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    code_of(lambda: seen.append(os.environ["OMP_WAIT_POLICY"]), command)
-    assert seen == ["passive", "active"]
+    monkeypatch.setenv("GOMP_SPINCOUNT", "0")
+    code_of(look, command)
+    assert seen == [("passive", "1000"), ("active", "0")]
 
 
 def test_errors_explain_themselves() -> None:

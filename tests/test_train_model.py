@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,36 @@ def test_the_head_is_compared_though_attention_needs_a_gpu(tiny_checkpoint: Path
     model.config._attn_implementation = "flash_attention_2"
     score_labels(model, 100)
     assert model.config._attn_implementation == "flash_attention_2"
+
+
+def test_compiled_rows_of_every_length_have_the_loss_of_the_model(tiny_checkpoint: Path) -> None:
+    """One program for all lengths: only the first one is slow."""
+    import torch
+
+    def losses(config: TrainConfig) -> list[float]:
+        torch.manual_seed(0)
+        model = dressed(tiny_checkpoint, config)
+        found = []
+        for length in (24, 31, 40):
+            ids = torch.arange(5, 5 + 2 * length).view(2, length)
+            places = torch.arange(length).expand(2, length)
+            loss = model(input_ids=ids, labels=ids, position_ids=places)["loss"]
+            loss.backward()
+            found.append(float(loss.detach()))
+        return found
+
+    values = {"method": "lora", "precision": "float32"}
+    plain = losses(changed(**values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about what it imports
+        compiled = losses(changed(**values, compile=True))
+    assert compiled == pytest.approx(plain, rel=1e-4)
+
+
+def test_compiling_without_a_compiler_is_a_sentence(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    with pytest.raises(UserError, match=r"needs a C\+\+ compiler \(/nowhere/g\+\+\)") as caught:
+        dressed(tiny_checkpoint, changed(method="lora", compile=True))
+    assert "train.compile: false" in caught.value.hint

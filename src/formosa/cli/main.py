@@ -14,6 +14,7 @@ import click
 
 from formosa import __version__
 from formosa.errors import FormosaError
+from formosa.processor import wait_briefly
 
 # name → (module, attribute, one line of help). The line stands here so that help loads nothing.
 COMMANDS = {
@@ -66,8 +67,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    # llama.cpp's wheel spins on its barriers by default, which starves other work on shared cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    wait_briefly()
     try:
         code = cli.main(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt) as error:

@@ -19,6 +19,7 @@ from formosa.engines.gguf import TENSOR_TYPES
 from formosa.errors import UserError
 
 Quantisation = Literal["F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0"]
+AdapterLevel = Literal["F32", "F16"]  # of an adapter alone
 
 
 class _Level(NamedTuple):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from formosa.errors import ModelError, UserError
+from formosa.processor import wait_briefly
 
 # llama.cpp keeps llguidance's tokenizer for the address of the vocabulary that asked last. Were its
 # model freed, the next one might come to lie at the same address: it would get the other's tokens,
@@ -45,8 +46,7 @@ def version() -> str:
 def start(
     path: Path, context: int, slots: int, threads: int, key: str, adapters: Sequence[Path]
 ) -> Any:
-    # Spinning barriers (the wheel's default) make a shared machine fifty times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    wait_briefly()
     try:
         import xllamacpp
     except ImportError as error:

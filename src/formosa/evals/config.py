@@ -10,7 +10,9 @@ eval:
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from formosa.engines.protocol import Sampling
 from formosa.evals.registry import DEFAULT, TASKS, is_task
@@ -27,6 +29,11 @@ class TaskConfig(BaseModel):
         ge=1,
         description="Ask only so many samples, spread evenly and always the same; all if left out.",
     )
+    base_limit: int | None = Field(
+        None,
+        ge=1,
+        description="Ask the base only so many, where the trained model is asked all.",
+    )
     repeats: int = Field(1, ge=1, description="How often each sample is asked.")
     max_tokens: int | None = Field(
         None, ge=1, description="Tokens of a reply, where this task wants another limit."
@@ -41,6 +48,19 @@ class TaskConfig(BaseModel):
         if not is_task(name):
             raise ValueError(f"no such task; the tasks: {', '.join(TASKS)}")
         return name
+
+    @model_validator(mode="after")
+    def _shared(self) -> Self:
+        if self.limit is not None and self.base_limit is not None:
+            raise ValueError(
+                "base_limit goes with all samples: two limits choose samples of their own, and the "
+                "pair would share none"
+            )
+        return self
+
+    def limit_of(self, role: str) -> int | None:
+        """How many samples `base` or `trained` is asked; None: all."""
+        return self.base_limit if role == "base" and self.base_limit else self.limit
 
 
 class EvalConfig(BaseModel):
@@ -59,6 +79,9 @@ class EvalConfig(BaseModel):
     temperature: float = Field(0.0, ge=0, le=2, description="0 is greedy: the likeliest token.")
     concurrency: int = Field(
         4, ge=1, description="Requests at the same time; an engine in process has as many slots."
+    )
+    hold_calls: bool = Field(
+        False, description="Hold calls to the schemas of their tools, by a grammar; logs say so."
     )
     context: int = Field(
         4096, ge=256, description="Tokens of prompt and reply together, for each of them."

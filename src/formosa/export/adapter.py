@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from formosa.engines.gguf_levels import AdapterLevel
 from formosa.errors import UserError
 from formosa.export.about import Value
 from formosa.export.architectures import architecture_of, permuted, tensors_of
 from formosa.export.gguf import Planned, Progress, add_values, whole_file, write_planned
 from formosa.export.lora import Adapter
 from formosa.files import read_json
-
-AdapterLevel = Literal["F32", "F16"]
 
 
 def write_adapter(

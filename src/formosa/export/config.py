@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from formosa.engines.gguf_levels import Quantisation
+from formosa.engines.gguf_levels import AdapterLevel, Quantisation
 
 __all__ = ["ExportConfig", "Quantisation"]
 
@@ -19,6 +19,11 @@ class ExportConfig(BaseModel):
     )
     levels: tuple[Quantisation, ...] = Field(
         (), description="Further files, to compare: size, speed, and what is lost"
+    )
+    adapter: AdapterLevel | None = Field(
+        None,
+        description="Of an adapter: write it alone, too. It is then what is served and measured, "
+        "added to the base's own file",
     )
     parity_tokens: int = Field(
         24, ge=1, description="Greedy tokens compared with the checkpoint, for each prompt"

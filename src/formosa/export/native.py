@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from formosa.errors import ModelError, UserError
+from formosa.processor import wait_briefly
 
 _WINDOW = 512  # tokens: the context that llama.cpp gives by default
 
@@ -38,8 +39,7 @@ _floats = ctypes.POINTER(ctypes.c_float)
 
 @functools.cache
 def _library() -> Any:
-    # Spinning barriers (the wheel's default) make a shared machine fifty times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    wait_briefly()
     try:
         import xllamacpp.xllamacpp as module
     except ImportError as error:

@@ -13,11 +13,11 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pydantic
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from formosa.data.config import DataConfig
 from formosa.errors import RecipeError
@@ -32,6 +32,7 @@ class ServeConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     context: int = Field(2048, ge=256, description="Tokens of prompt and reply together")
+    hold_calls: bool = Field(False, description="Hold calls to the schemas of their tools")
 
 
 class Recipe(BaseModel):
@@ -46,6 +47,14 @@ class Recipe(BaseModel):
     export: ExportConfig = ExportConfig()
     serve: ServeConfig = ServeConfig()
     eval: EvalConfig = EvalConfig()
+
+    @model_validator(mode="after")
+    def _adapter_is_trained(self) -> Self:
+        if self.export.adapter is not None and self.train.method == "full":
+            raise ValueError(
+                "export.adapter: nothing is trained as an adapter with train.method: full"
+            )
+        return self
 
 
 Place = tuple[str | int, ...]

@@ -17,25 +17,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import formosa.data
 import formosa.zh
-from formosa.engines.llama import LlamaEngine
-from formosa.engines.templated import TemplatedChat
 from formosa.errors import CardError
 from formosa.files import sha256_file, sha256_json, write_json, write_text
 from formosa.models import BUILTIN, Model, resolve
+from formosa.run.answering import Answering, Role, check_adapter
 from formosa.run.recipe import Recipe, dump_recipe
 from formosa.run.report import Report
 from formosa.run.state import State, locked
-from formosa.wheels import cache_folder
 
 if TYPE_CHECKING:
+    from formosa.export.about import Value
     from formosa.train.launch import Launch
+
+ROLES: tuple[Role, ...] = ("base", "trained")
 
 
 @dataclass
@@ -56,6 +57,17 @@ class Run:
     @property
     def gguf(self) -> Path:
         return self.folder / "gguf" / f"model-{self.recipe.export.quantisation}.gguf"
+
+    @property
+    def adapter(self) -> Path | None:
+        """The adapter alone, where that is what the recipe publishes."""
+        if self.recipe.export.adapter is None:
+            return None
+        return self.folder / "adapter" / f"{self.recipe.name}.gguf"
+
+    @property
+    def answering(self) -> Answering:
+        return Answering(self.recipe, self.base(), self.gguf, self.adapter)
 
 
 class Stage(NamedTuple):
@@ -194,48 +206,76 @@ def _export(run: Run) -> list[Path]:
 
     config, parity = run.recipe.export, run.gguf.with_name("parity.json")
     base = run.base()
+    metadata = described(
+        base={
+            "name": base.name,
+            "licence": base.licence,
+            "hub_id": base.hub_id,
+            "revision": base.revision,
+        },
+        # Only what decides these bytes: a recipe that measures more still made this file.
+        recipe_sha256=sha256_json(
+            run.recipe.model_dump(mode="json", include={"base", "data", "train", "export"})
+        ),
+        data_sha256=run.state.outputs("data")["data/train.jsonl"],
+        revision=git_revision(run.recipe_folder),
+    )
     export_levels(
         run.folder / "checkpoint",
         run.gguf.parent,
         config.every_level,
         name=run.recipe.name,
-        metadata=described(
-            base={
-                "name": base.name,
-                "licence": base.licence,
-                "hub_id": base.hub_id,
-                "revision": base.revision,
-            },
-            # Only what decides these bytes: a recipe that measures more still made this file.
-            recipe_sha256=sha256_json(
-                run.recipe.model_dump(mode="json", include={"base", "data", "train", "export"})
-            ),
-            data_sha256=run.state.outputs("data")["data/train.jsonl"],
-            revision=git_revision(run.recipe_folder),
-        ),
+        metadata=metadata,
         greedy_tokens=config.parity_tokens,
         main_report=parity,
         say=run.report.say,
         progress=lambda done, of: run.report.progress(done, of, "tensors"),
     )
-    return files_of(run.gguf.parent, config.every_level, parity)
+    made = files_of(run.gguf.parent, config.every_level, parity)
+    return [*made, _write_adapter(run, metadata)] if run.adapter else made
+
+
+def _write_adapter(run: Run, metadata: Mapping[str, Value]) -> Path:
+    from formosa.checkpoints import checkpoint_folder
+    from formosa.export.adapter import write_adapter
+
+    base, path, level = run.base(), run.adapter, run.recipe.export.adapter
+    assert path is not None and level is not None
+    check_adapter(base)
+    path.parent.mkdir(exist_ok=True)
+    checkpoint = run.folder / "checkpoint"
+    template = (checkpoint / "chat_template.jinja").read_text(encoding="utf-8")
+    write_adapter(
+        checkpoint_folder(base, say=run.report.say),
+        checkpoint / "adapter",
+        path,
+        name=run.recipe.name,
+        level=level,
+        template=template,
+        metadata=metadata,
+    )
+    run.report.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return path
 
 
 def _serve(run: Run) -> list[Path]:
     from formosa.serve.run import serving
     from formosa.tools.flow import run_flow
 
-    engine = LlamaEngine(run.gguf, name=run.recipe.name, context=run.recipe.serve.context)
+    config, who = run.recipe.serve, run.answering
+    model = who.opened(
+        "trained", context=config.context, held=config.hold_calls, say=run.report.say
+    )
     try:
-        with serving({run.recipe.name: TemplatedChat(engine)}) as url:
+        with serving({run.recipe.name: model}) as url:
             run.report.say(f"serving at {url}")
             flow = run_flow(url)
     finally:
-        asyncio.run(engine.aclose())
+        asyncio.run(model.aclose())
     for step in flow["steps"]:
         run.report.say(f"{'✓' if step['passed'] else '✗'} {step['name']}: {step['detail']}")
     path = run.folder / "serve" / "tool-flow.json"
-    write_json(path, {**flow, "served": run.gguf.name})
+    write_json(path, {**flow, "served": (run.adapter or run.gguf).name})
     return [path]
 
 
@@ -246,15 +286,14 @@ def _eval(run: Run) -> list[Path]:
     config = run.recipe.eval
     logs = run.folder / "logs"
     made = []
-    for who, path in (("base", _base_gguf(run)), ("trained", run.gguf)):
-        engine = LlamaEngine(
-            path,
-            name=f"{run.recipe.name} ({who})",
+    for who in ROLES:
+        model = run.answering.opened(
+            who,
             context=config.context,
             slots=config.concurrency,
-            sha256=sha256_file(path),
+            held=config.hold_calls,
+            say=run.report.say,
         )
-        model = TemplatedChat(engine)
         try:
             for part in config.tasks:
                 task = load_task(part.name, say=run.report.say)
@@ -265,7 +304,7 @@ def _eval(run: Run) -> list[Path]:
                         model,
                         log,
                         repeats=part.repeats,
-                        limit=part.limit,
+                        limit=part.limit_of(who),
                         seed=part.seed,
                         sampling=config.sampling(part),
                         concurrency=config.concurrency,
@@ -276,28 +315,12 @@ def _eval(run: Run) -> list[Path]:
                 )
                 made.append(log)
         finally:
-            asyncio.run(engine.aclose())
+            asyncio.run(model.aclose())
     return made
 
 
 def _progress(report: Report, text: str) -> Callable[[int, int], None]:
     return lambda done, total: report.progress(done, total, text)
-
-
-def _base_gguf(run: Run) -> Path:
-    """The base written like the trained model, in the cache: same template, same quantisation, so
-    that nothing but the training is compared."""
-    from formosa.checkpoints import checkpoint_folder
-    from formosa.export.gguf import write_gguf
-
-    base, quantisation = run.base(), run.recipe.export.quantisation
-    name = f"{base.name}-{base.sha256()[:16]}-{quantisation}.gguf"
-    path = cache_folder() / "gguf" / name
-    if not path.exists():
-        run.report.say(f"writing {base.name} as {quantisation}, once")
-        checkpoint = checkpoint_folder(base, say=run.report.say)
-        write_gguf(checkpoint, path, quantisation, name=base.name)
-    return path
 
 
 def _card(run: Run) -> list[Path]:

@@ -118,7 +118,9 @@ class TrainConfig(BaseModel):
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"] = Field(
         "auto", description="auto: flash attention where it is installed on a GPU, otherwise sdpa"
     )
-    compile: bool = Field(False, description="torch.compile: slow to begin, faster on a GPU")
+    compile: bool = Field(
+        False, description="torch.compile: half a minute to begin, then faster; needs g++"
+    )
     head_tokens: int = Field(
         4096, ge=1, description="Positions scored at once: bounds the memory of the vocabulary"
     )

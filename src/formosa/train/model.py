@@ -12,6 +12,7 @@ With `precision: float32` everything is float32.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,8 @@ from formosa.train.config import TrainConfig
 from formosa.train.packing import check_apart
 from formosa.train.special_tokens import PreparedTokenizer, adapter_rows, prepare_model
 from formosa.wheels import Say
+
+COMPILERS = ("g++", "clang++")
 
 
 def trained_model(
@@ -80,7 +83,8 @@ def trained_model(
     else:
         model = _with_adapters(config, model, adapter_rows(model, done), processes)
     if config.compile:
-        _compile(model)
+        # Packs have one width; rows have as many as there are lengths, and share one program.
+        _compile(model, dynamic=None if config.packing else True)
     return model
 
 
@@ -178,10 +182,20 @@ def _four_bits() -> Any:
     )
 
 
-def _compile(model: Any) -> None:
+def _compile(model: Any, *, dynamic: bool | None) -> None:
     """Compile block by block: all blocks share one program, and nothing outside them (labels,
-    chunks of the head) breaks it."""
+    chunks of the head) breaks it.
+
+    Raises:
+        UserError: there is no compiler. A GPU's program needs one for C, a processor's for C++.
+    """
+    named = os.environ.get("CXX")
+    if not any(map(shutil.which, (named,) if named else COMPILERS)):
+        raise UserError(
+            f"compile: true needs a C++ compiler ({named or ', '.join(COMPILERS)}); none is here.",
+            "install one (apt install g++), or set train.compile: false",
+        )
     blocks = set(getattr(model, "_no_split_modules", None) or ())
     for module in model.modules():
         if type(module).__name__ in blocks:
-            module.compile()
+            module.compile(dynamic=dynamic)

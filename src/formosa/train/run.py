@@ -20,6 +20,7 @@ from typing import Any
 from formosa.checkpoints import load_tokenizer, only_one, quiet_transformers
 from formosa.errors import UserError
 from formosa.files import write_json
+from formosa.processor import keeping_freed_memory
 from formosa.train.batches import Groups, Order
 from formosa.train.checkpoint import (
     last_complete,
@@ -29,6 +30,7 @@ from formosa.train.checkpoint import (
     write_trained,
 )
 from formosa.train.config import TrainConfig
+from formosa.train.hardware import detect
 from formosa.train.log import Log, Progress
 from formosa.train.measure import HeldOut, place
 from formosa.train.model import attention_of, trained_model
@@ -101,6 +103,9 @@ def train(
         from formosa.train.smoke import try_once
 
         try_once(training)
+    if detect().kind == "cpu":
+        with keeping_freed_memory():
+            return training.run()
     return training.run()
 
 

@@ -1,0 +1,51 @@
+"""How this process waits for its own threads, and what it does with memory that it has freed.
+
+Both are settings of the C library and of OpenMP, whose defaults suit one program alone on a large
+machine. Measured on two cores (docs/formosa-mini.md): a token of a 270M model with an adapter is a
+thousand small operations, and threads that sleep between them need twice as long for it; threads
+that spin until they are needed starve everything else on a shared machine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SPINS = "1000"  # some microseconds: longer than two neighbouring operations are apart
+
+# glibc's malloc.h
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 256 << 20}  # the last: bytes at once
+_USUAL = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 << 10, _TOP_PAD: 128 << 10}  # glibc's own
+
+
+def wait_briefly() -> None:
+    """Let threads of OpenMP spin for a moment before they sleep. A person's own settings stay.
+
+    To be called before a library that uses OpenMP is loaded: it reads the environment once.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
+
+
+@contextmanager
+def keeping_freed_memory() -> Iterator[bool]:
+    """Within it, this process uses memory again that it freed, and hands none back to the system.
+
+    A training frees and asks for the same hundreds of megabytes in every step; a system that gives
+    them anew fills each page with zeros first. Yields whether the C library can be told (glibc).
+    """
+    library = ctypes.CDLL(None)
+    mallopt = getattr(library, "mallopt", None)
+    if mallopt is None:
+        yield False
+        return
+    try:
+        told = [mallopt(name, value) for name, value in _KEEP.items()]
+        yield all(answer == 1 for answer in told)
+    finally:
+        for name, value in _USUAL.items():
+            mallopt(name, value)
+        library.malloc_trim(0)

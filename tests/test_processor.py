@@ -1,0 +1,69 @@
+"""Threads that wait, and memory that was freed: what the C library is told."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import pytest
+
+from formosa.processor import SPINS, keeping_freed_memory, wait_briefly
+
+FAULTS = """
+import resource
+from contextlib import nullcontext
+from formosa.processor import keeping_freed_memory
+
+def faults(context):
+    with context:
+        bytearray(32 << 20)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(4):
+            bytearray(32 << 20)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults(nullcontext()), faults(keeping_freed_memory()))
+"""
+glibc = pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc"
+)
+
+
+def test_threads_spin_for_a_moment_unless_a_person_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    wait_briefly()
+    assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == ("passive", "7")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    wait_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == SPINS
+
+
+@glibc
+def test_memory_that_was_freed_is_used_again() -> None:
+    """Pages that the system gives anew are counted: none, where the same memory is used again."""
+    run = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, timeout=60
+    )
+    usual, kept = map(int, run.stdout.split())
+    assert usual > 1000
+    assert kept < usual / 10
+
+
+@glibc
+def test_the_usual_settings_come_back_after_an_error() -> None:
+    with pytest.raises(KeyError), keeping_freed_memory() as told:
+        assert told
+        raise KeyError
+    with keeping_freed_memory() as told:
+        assert told
+
+
+def test_a_c_library_that_cannot_be_told_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    with keeping_freed_memory() as told:
+        assert not told

@@ -150,6 +150,47 @@ def test_chat_opens_our_model_where_none_is_named(
     assert "no model named: formosa-mini" in done.stderr
 
 
+CALLS = """\
+<tool_call>
+{"name": "get_weather", "arguments": {"location": "台北", "unit": "celsius"}}
+</tool_call>
+<tool_call>
+{"name": "search", "arguments": {"query": "最新關稅政策"}}
+</tool_call>"""
+
+
+@pytest.mark.parametrize(
+    ("args", "offered"),
+    [
+        ([], ["get_weather", "search"]),
+        (["--hold-calls"], ["get_weather", "search"]),
+        (["formosa-mini"], []),
+        (["--tools", "tools.py"], ["roll"]),
+    ],
+)
+def test_a_chat_that_was_given_nothing_has_two_tools_to_try(
+    shipped: Path, files: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], offered: list[str]
+) -> None:
+    """A model that calls tools shows nothing without any. Whoever names something knows why."""
+    roll = 'from formosa import tool\n\n@tool\ndef roll() -> int:\n    "Roll"\n    return 4\n'
+    (files / "tools.py").write_text(roll, encoding="utf-8")
+    said: list[str] = []
+    engine = ScriptedEngine([CALLS, "26 度"])
+
+    def opened(model: str, **options: Any) -> TemplatedChat:
+        said.append(str(options.get("held")))
+        return TemplatedChat(engine)
+
+    monkeypatch.setattr("formosa.engines.open.open_chat", opened)
+    question = "台北氣溫如何？另外，告訴我最新的關稅政策\n"
+    done = CliRunner().invoke(cli, ["chat", *args], input=question, auto_envvar_prefix="FORMOSA")
+    assert done.exit_code == 0, done.output
+    assert said == ["True" if "--hold-calls" in args else "None"]
+    assert ("invented results" in done.stderr) == (offered == ["get_weather", "search"])
+    names = [name for name in ("get_weather", "search", "roll") if f'"{name}"' in engine.prompts[0]]
+    assert names == offered
+
+
 def test_serve_serves_it_where_none_is_named(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

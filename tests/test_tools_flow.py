@@ -18,7 +18,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from formosa.errors import EngineError, UserError
-from formosa.tools.flow import QUESTION, STEPS, get_weather, run_flow, search
+from formosa.tools.demonstration import QUESTION, get_weather, search
+from formosa.tools.flow import STEPS, run_flow
 
 Script = list[dict[str, Any] | Response]
 

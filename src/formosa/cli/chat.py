@@ -22,6 +22,8 @@ from formosa.cli.output import Output, command_output
 from formosa.cli.session import Session
 from formosa.cli.tool_options import tool_options
 from formosa.engines.protocol import Sampling
+from formosa.tools.demonstration import QUESTION
+from formosa.tools.demonstration import REGISTRY as DEMONSTRATION
 from formosa.tools.log import ToolLog
 from formosa.tools.registry import Registry, load_tools
 
@@ -31,11 +33,14 @@ def chat() -> None:
     """Talk to a model in the terminal
 
     \b
+        formosa chat
         formosa chat smollm2-135m
         formosa chat runs/mini --tools examples/tools_weather.py
         formosa chat runs/mini --mcp "npx -y some-mcp-server" --log calls.jsonl
         formosa chat --base-url http://127.0.0.1:8000/v1
         echo 台北氣溫如何？ | formosa chat runs/mini --json
+
+    Without MODEL our own small one answers, and has two tools to try it with.
 
     MODEL is a folder, a run, a .gguf file, hf:org/name or a built-in name. With --base-url it is
     the name of the model on that server. Type /help in the chat.
@@ -79,6 +84,13 @@ def chat() -> None:
 @click.option("--context", type=click.IntRange(min=1), help="Tokens of the context.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. All cores by default.")
 @click.option(
+    "--hold-calls",
+    "held",
+    is_flag=True,
+    default=None,
+    help="Hold calls to the schemas of their tools, by a grammar.",
+)
+@click.option(
     "--template",
     type=click.Choice(sorted(FAMILIES)),
     help="Use Formosa's format with this family's control tokens, not the model's own template.",
@@ -100,7 +112,8 @@ def talk(
 ) -> None:
     """Talk to a model in the terminal."""
     chosen = {name: value for name, value in engine.items() if value is not None}
-    if not model and "base_url" not in chosen:
+    unnamed = not model and "base_url" not in chosen
+    if unnamed:
         model = named_or_default(model, say=out.say)
     if "base_url" in chosen and (local := {"context", "threads"} & chosen.keys()):
         raise click.UsageError(f"--{min(local)} is for a model loaded here, not for --base-url.")
@@ -110,6 +123,11 @@ def talk(
     if history is None and not no_history and sys.stdin.isatty():
         history = new_history()
     registry = Registry(item for path in tool_files for item in load_tools(path))
+    if unnamed and not tool_files and not servers:
+        registry = Registry(DEMONSTRATION)
+        names = " and ".join(item.tool.name for item in registry)
+        out.say(f"tools to try: {names}, with invented results; your own: --tools FILE.py")
+        out.say(f"ask, for example: {QUESTION}")
 
     def say(text: str) -> None:
         out.say(text)

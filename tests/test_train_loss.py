@@ -163,6 +163,46 @@ def test_any_labels_in_any_chunks(
         same(gradient, reference[name], rtol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("head_tokens", [1, 3, 4096])
+def test_a_frozen_head_on_a_processor_passes_the_same_gradients_on(
+    precision: str, head_tokens: int
+) -> None:
+    """Its scores live in memory that is kept; each step finds the numbers of the last one there."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from formosa.train.loss import score_labels, sum_of_losses
+
+    model = llama().to(getattr(torch, precision))
+    model.get_output_embeddings().weight.requires_grad_(False)
+    score_labels(model, head_tokens)
+    for seed, count in ((0, 7), (1, 2), (2, 9)):
+        torch.manual_seed(seed)
+        hidden = (8 * torch.randn(count, 32)).to(model.dtype).requires_grad_()
+        targets = torch.randint(0, VOCABULARY, (count,))
+        scores = model.get_output_embeddings()(hidden).float()
+        wanted = cross_entropy(scores, targets, reduction="sum")
+        (gradient,) = torch.autograd.grad(wanted, hidden)
+        found = sum_of_losses(model, hidden, targets, head_tokens)
+        (found / 2).backward()
+        assert float(found.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+        assert hidden.grad is not None
+        close = {"float32": 1e-6, "bfloat16": 2e-2}[precision]
+        assert torch.allclose(2 * hidden.grad, gradient, rtol=close, atol=close)
+
+
+def test_a_target_that_the_model_thinks_impossible_has_a_finite_loss() -> None:
+    from formosa.train.loss import sum_of_losses
+
+    model = llama()
+    head = model.get_output_embeddings()
+    head.weight.requires_grad_(False)
+    hidden = (1e4 * head.weight[:1].clone()).requires_grad_()
+    loss = sum_of_losses(model, hidden, head(hidden).argmin(1), 4096)
+    assert 100 < float(loss.detach()) < 1e6
+
+
 @pytest.mark.parametrize("head_tokens", [2, 1000])
 def test_packed_documents_learn_as_if_alone(head_tokens: int) -> None:
     """No attention mask, positions that begin again, and no cache: then transformers keeps

@@ -18,10 +18,10 @@ from formosa.processor import keeping_freed_memory
 
 def faults(context):
     with context:
-        bytearray(32 << 20)
+        bytearray(8 << 20)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(4):
-            bytearray(32 << 20)
+            bytearray(8 << 20)
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 print(faults(nullcontext()), faults(keeping_freed_memory()))

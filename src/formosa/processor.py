@@ -15,10 +15,11 @@ from contextlib import contextmanager
 
 SPINS = "1000"  # some microseconds: longer than two neighbouring operations are apart
 
-# glibc's malloc.h
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
-_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1, _TOP_PAD: 256 << 20}  # the last: bytes at once
-_USUAL = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 << 10, _TOP_PAD: 128 << 10}  # glibc's own
+# glibc's malloc.h, with bytes. Larger blocks come from the system all the same: kept, blocks of
+# hundreds of megabytes in ever other sizes leave holes between them, and 5 GB became 22.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEEP = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30}
+_USUAL = {_MMAP_THRESHOLD: 128 << 10, _TRIM_THRESHOLD: 128 << 10}
 
 
 def wait_briefly() -> None:
@@ -32,10 +33,11 @@ def wait_briefly() -> None:
 
 @contextmanager
 def keeping_freed_memory() -> Iterator[bool]:
-    """Within it, this process uses memory again that it freed, and hands none back to the system.
+    """Within it, this process uses memory again that it freed, and hands little back to the system.
 
-    A training frees and asks for the same hundreds of megabytes in every step; a system that gives
-    them anew fills each page with zeros first. Yields whether the C library can be told (glibc).
+    A training frees and asks for the same megabytes in every layer of every step; a system that
+    gives them anew fills each page with zeros first. Yields whether the C library can be told
+    (glibc).
     """
     library = ctypes.CDLL(None)
     mallopt = getattr(library, "mallopt", None)

@@ -153,7 +153,7 @@ def missing(stage: Stage) -> Turns:
         stage.user(asked.text),
         Message(
             "assistant",
-            question.of(stage.language),
+            stage.pick(stage.phrases("lacks")).format(question.of(stage.language)),
             reasoning=thinking.of_missing(stage, spec, name),
         ),
     ]

@@ -188,7 +188,7 @@ def smoke(recipe: Recipe) -> Recipe:
         "measure_every": 2,
     }
     tasks = [
-        task.model_copy(update={"limit": min(task.limit or 2, 2), "repeats": 1})
+        task.model_copy(update={"limit": min(task.limit or 2, 2), "base_limit": None, "repeats": 1})
         for task in questions.tasks
     ]
     asked = {"tasks": tasks, "max_tokens": min(questions.max_tokens, 64)}

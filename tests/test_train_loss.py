@@ -185,11 +185,10 @@ def test_a_frozen_head_on_a_processor_passes_the_same_gradients_on(
         wanted = cross_entropy(scores, targets, reduction="sum")
         (gradient,) = torch.autograd.grad(wanted, hidden)
         found = sum_of_losses(model, hidden, targets, head_tokens)
-        (found / 2).backward()
+        (passed,) = torch.autograd.grad(found / 2, hidden)
         assert float(found.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
-        assert hidden.grad is not None
         close = {"float32": 1e-6, "bfloat16": 2e-2}[precision]
-        assert torch.allclose(2 * hidden.grad, gradient, rtol=close, atol=close)
+        assert torch.allclose(2 * passed, gradient, rtol=close, atol=close)
 
 
 def test_a_target_that_the_model_thinks_impossible_has_a_finite_loss() -> None:

@@ -222,11 +222,10 @@ def test_compiled_rows_of_every_length_have_the_loss_of_the_model(tiny_checkpoin
             found.append(float(loss.detach()))
         return found
 
-    values = {"method": "lora", "precision": "float32"}
-    plain = losses(changed(**values))
+    plain = losses(changed(method="lora", precision="float32"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about what it imports
-        compiled = losses(changed(**values, compile=True))
+        compiled = losses(changed(method="lora", precision="float32", compile=True))
     assert compiled == pytest.approx(plain, rel=1e-4)
 
 

@@ -182,7 +182,7 @@ def test_a_mistyped_key_is_refused_with_its_line_and_the_right_one(
         ),
         (
             "serve:\n  qqq: 1\n",
-            ":4: unknown key 'serve.qqq'; known are context.",
+            ":4: unknown key 'serve.qqq'; known are context, hold_calls.",
         ),
     ],
 )

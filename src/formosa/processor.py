@@ -8,7 +8,6 @@ that spin until they are needed starve everything else on a shared machine.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +38,8 @@ def keeping_freed_memory() -> Iterator[bool]:
     gives them anew fills each page with zeros first. Yields whether the C library can be told
     (glibc).
     """
+    import ctypes  # which opens the C library when it is imported: a sandbox may forbid that
+
     library = ctypes.CDLL(None)
     mallopt = getattr(library, "mallopt", None)
     if mallopt is None:

@@ -33,14 +33,11 @@ def chat() -> None:
     """Talk to a model in the terminal
 
     \b
-        formosa chat
         formosa chat smollm2-135m
         formosa chat runs/mini --tools examples/tools_weather.py
         formosa chat runs/mini --mcp "npx -y some-mcp-server" --log calls.jsonl
         formosa chat --base-url http://127.0.0.1:8000/v1
         echo 台北氣溫如何？ | formosa chat runs/mini --json
-
-    Without MODEL our own small one answers, and has two tools to try it with.
 
     MODEL is a folder, a run, a .gguf file, hf:org/name or a built-in name. With --base-url it is
     the name of the model on that server. Type /help in the chat.

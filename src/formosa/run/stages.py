@@ -286,8 +286,9 @@ def _eval(run: Run) -> list[Path]:
     config = run.recipe.eval
     logs = run.folder / "logs"
     made = []
+    answering = run.answering  # looks the base up
     for who in ROLES:
-        model = run.answering.opened(
+        model = answering.opened(
             who,
             context=config.context,
             slots=config.concurrency,

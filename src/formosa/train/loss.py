@@ -84,7 +84,7 @@ def sum_of_losses(
 
     training = torch.is_grad_enabled()
     plain = training and _plain(head)
-    if len(targets) <= head_tokens and not (plain and _in_kept_memory(hidden, head.weight)):
+    if len(targets) <= head_tokens and not (plain and _in_kept_memory(hidden, head.weight, shape)):
         return part(hidden, targets)
     if plain:
         in_chunks: Any = _Chunks.apply
@@ -120,7 +120,7 @@ class _Chunks(torch.autograd.Function):
         size: int,
     ) -> torch.Tensor:
         device, dtype = hidden.device.type, hidden.dtype
-        if shape is _as_they_are and _in_kept_memory(hidden, weight):
+        if _in_kept_memory(hidden, weight, shape):
             total, of_hidden = _of_frozen_head(hidden, weight, targets, min(size, AT_ONCE))
             ctx.gradients = (of_hidden, None)
             return total
@@ -168,10 +168,12 @@ def _as_they_are(scores: torch.Tensor) -> torch.Tensor:
     return scores
 
 
-def _in_kept_memory(hidden: torch.Tensor, weight: torch.Tensor) -> bool:
-    """On a processor, with a head that isn't trained. A GPU's memory is kept by torch itself."""
+def _in_kept_memory(hidden: torch.Tensor, weight: torch.Tensor, shape: Shape) -> bool:
+    """On a processor, with a head that isn't trained and whose scores are taken as they are. A
+    GPU's memory is kept by torch itself."""
     mixed = torch.is_autocast_enabled(hidden.device.type) or hidden.dtype != weight.dtype
-    return hidden.device.type == "cpu" and not weight.requires_grad and not mixed
+    frozen = shape is _as_they_are and not weight.requires_grad
+    return hidden.device.type == "cpu" and frozen and not mixed
 
 
 def _of_frozen_head(
@@ -188,8 +190,8 @@ def _of_frozen_head(
     for start in range(0, len(targets), size):
         chunk = slice(start, start + size)
         given, wanted = hidden[chunk], targets[chunk].unsqueeze(1)
-        scores = _room(len(given), len(weight), weight.dtype, weight.device)
-        shares = _room(len(given), len(weight), torch.float32, weight.device, "shares")
+        scores = _room("scores", len(given), len(weight), weight.dtype)
+        shares = _room("shares", len(given), len(weight), torch.float32)
         torch.mm(given, weight.t(), out=scores)
         of_target = scores.gather(1, wanted).float()
         highest = scores.amax(1, keepdim=True).float()
@@ -201,17 +203,16 @@ def _of_frozen_head(
     return total, of_hidden
 
 
-_rooms: dict[tuple[object, ...], torch.Tensor] = {}
+_rooms: dict[tuple[str, torch.dtype], torch.Tensor] = {}
 
 
-def _room(
-    rows: int, width: int, dtype: torch.dtype, device: torch.device, name: str = ""
-) -> torch.Tensor:
-    """Memory for (rows, width) numbers, the same each time; it grows with what is asked for."""
-    key = dtype, device, name
+def _room(name: str, rows: int, width: int, dtype: torch.dtype) -> torch.Tensor:
+    """The processor's memory for (rows, width) numbers, the same each time; it grows when asked
+    for more."""
+    key = name, dtype
     kept = _rooms.get(key)
     if kept is None or kept.numel() < rows * width:
-        _rooms[key] = kept = torch.empty(rows * width, dtype=dtype, device=device)
+        _rooms[key] = kept = torch.empty(rows * width, dtype=dtype)
     return kept[: rows * width].view(rows, width)
 
 

@@ -13,6 +13,7 @@ With several processes every one of them calls `train`; the first one writes and
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,8 @@ def train(
         from formosa.train.smoke import try_once
 
         try_once(training)
-    if detect().kind == "cpu":
-        with keeping_freed_memory():
-            return training.run()
-    return training.run()
+    with keeping_freed_memory() if detect().kind == "cpu" else nullcontext():
+        return training.run()
 
 
 def encode(

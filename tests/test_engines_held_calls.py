@@ -42,7 +42,17 @@ def grammar_of(tools: tuple[Tool, ...] = (WEATHER,), **options: Any) -> str | No
 
 
 @pytest.mark.parametrize(
-    "text", [A_CALL, f"{A_CALL}\n{NOW_CALL}", "您好", "I can't.\nSorry <3", "1 < 2\n\n好"]
+    "text",
+    [
+        A_CALL,
+        f"{A_CALL}\n{NOW_CALL}",
+        "您好",
+        "I can't.\nSorry <3",
+        "1 < 2\n\n好",
+        "a <<b and <tool> and <tool_calls",
+        f"我查一下。\n{A_CALL}\n{NOW_CALL}",
+        f"x < 3{A_CALL}",
+    ],
 )
 def test_words_and_right_calls_go_through(text: str) -> None:
     assert allows(reply_grammar(tools=[WEATHER, NOW], words=True), text)
@@ -58,6 +68,10 @@ def test_words_and_right_calls_go_through(text: str) -> None:
         NOW_CALL.replace("{}", '{"x": 1}'),
         A_CALL.removesuffix("\n</tool_call>"),
         "<b>words</b>",
+        f"我查一下。\n{A_CALL.replace('celsius', 'kelvin')}",
+        "我查一下。\n" + NOW_CALL.replace("{}", '{"x": 1}'),
+        f"1 < 2\n{A_CALL.replace('get_weather', 'get')}",
+        "好 <tool_call>",
     ],
 )
 def test_what_begins_like_a_call_is_one_that_fits(text: str) -> None:
@@ -75,7 +89,7 @@ def test_thoughts_may_come_before_words_too() -> None:
 
 def test_a_held_model_is_asked_with_its_tools_schemas() -> None:
     grammar = grammar_of()
-    assert grammar is not None and "get_weather" in grammar and "FREE" in grammar
+    assert grammar is not None and "get_weather" in grammar and "said" in grammar
     assert allows(grammar, A_CALL) and allows(grammar, "好")
 
 

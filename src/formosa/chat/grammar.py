@@ -44,7 +44,8 @@ def reply_grammar(
             begins with thoughts.
         tag_tokens: those of our tags that are single control tokens of the vocabulary.
         thought_tokens: how long thoughts may be; then `</think>` is written for the model.
-        words: the reply may be words instead: whatever does not begin with a tag.
+        words: the reply may be words instead, or begin with them: whatever does not begin with a
+            tag. A call behind them is held like any other.
 
     Raises:
         MessageError: no tool has that name, or a schema asks for what no grammar can hold.
@@ -58,7 +59,8 @@ def reply_grammar(
         chosen = [i for i, tool in enumerate(tools) if named is None or tool.name == named]
         if not chosen:
             raise MessageError("tool_choice", f"no tool is called {named!r}")
-        bodies.append('call ("\\n" call)*' if parallel else "call")
+        calls = 'call ("\\n" call)*' if parallel else "call"
+        bodies.append(f"said? {calls} | said" if words else calls)
         options = " | ".join(f"tool{i}" for i in chosen)
         rules.append(f'call: {tags[CALL]} ({options}) "}}\\n" {tags[END_CALL]}')
         for i in chosen:
@@ -72,8 +74,7 @@ def reply_grammar(
         ready = prepared_schema(json_schema or {"type": "object"}, "json_schema")
         rules.append(f"json: %json {_with_spacing(ready)}")
     if words:
-        bodies.append("FREE")
-        rules.append("FREE: /[^<](.|\\n)*/")
+        rules += ["said: SAID (SAID | SAID_OTHER | SAID_MORE)*", *_without(CALL, "SAID")]
     start = f"({' | '.join(bodies)})"
     if reasoning != "none":
         rest = f'thought {tags[END_THINK]} "\\n\\n"'
@@ -97,22 +98,32 @@ def _with_spacing(schema: dict[str, Any]) -> str:
 
 
 def _thought(tokens: int | None) -> list[str]:
-    """Text without `</think>`, in pieces that begin with `<` or hold none: so it is known at once
-    where the block ends, whether the model or the limit ends it. Not possible: a `<` right before
-    a tag. A limit that falls into a character leaves half of it."""
+    """Text without `</think>`. A limit that falls into a character leaves half of it."""
     if tokens is not None and tokens < 0:
         raise ValueError("a number of tokens is not negative")
     if tokens == 0:
         return ['thought: ""']
+    text, pieces = "(WORDS | WORDS_OTHER | WORDS_MORE)*", _without(END_THINK, "WORDS")
+    if tokens is None:
+        return [f"thought: {text}", *pieces]
+    inner = "\n".join([f"start: {text}", *pieces])
+    return [f"thought[max_tokens={tokens}]: %lark {{\n{inner}\n}}"]
+
+
+def _without(tag: str, name: str) -> list[str]:
+    """Pieces of text without a tag, that begin with `<` or hold none: so it is known at once where
+    the text ends, whether the model or a limit ends it. Not possible: a `<` right before the tag,
+    or at the end."""
     other = ""  # from the inside out: what may follow each beginning of the tag
-    for character in reversed(END_THINK[1:]):
+    for character in reversed(tag[1:]):
         mark = "\\/" if character == "/" else character
         other = f"([^{mark}<]|{mark}{other})" if other else f"[^{mark}<]"
-    pieces = [f"WORDS: /[^<]+/\nOTHER: /<{other}[^<]*/\nMORE: /<<+[^\\/<][^<]*/"]
-    if tokens is None:
-        return ["thought: (WORDS | OTHER | MORE)*", *pieces]
-    inner = "\n".join(["start: (WORDS | OTHER | MORE)*", *pieces])
-    return [f"thought[max_tokens={tokens}]: %lark {{\n{inner}\n}}"]
+    first = "\\/" if tag[1] == "/" else tag[1]
+    return [
+        f"{name}: /[^<]+/",
+        f"{name}_OTHER: /<{other}[^<]*/",
+        f"{name}_MORE: /<<+[^{first}<][^<]*/",
+    ]
 
 
 def _text(text: str) -> str:

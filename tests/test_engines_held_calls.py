@@ -16,6 +16,7 @@ import pytest
 from formosa.chat.grammar import reply_grammar
 from formosa.chat.message import Message, Tool
 from formosa.chat.parser import parse_reply
+from formosa.engines.dialect import probe, with_end
 from formosa.engines.open import open_chat
 from formosa.engines.protocol import ChatReply, ChatRequest, Sampling
 from formosa.engines.scripted import ScriptedEngine
@@ -82,6 +83,14 @@ def test_thoughts_may_come_before_words_too() -> None:
     grammar = reply_grammar(tools=[WEATHER], words=True, reasoning="may")
     for text in ("好", "<think>\n嗯\n</think>\n\n好", f"<think>\n嗯\n</think>\n\n{A_CALL}"):
         assert allows(grammar, text)
+
+
+def test_a_grammar_with_an_end_is_the_same_and_then_the_end() -> None:
+    assert with_end("start: /a/\nb: /c/\n", ()) == "start: /a/\nb: /c/\n"
+    written = with_end("start: /a/\nb: /c/\n", ("<|im_end|>", "<eos>"))
+    assert written == ("start: formosa_reply (<|im_end|> | <eos>)?\nformosa_reply: /a/\nb: /c/\n")
+    assert with_end("first: /a/", ("<eos>",)) == "first: /a/"
+    assert probe(written).startswith('start: "\u2603" formosa_start\nformosa_start: formosa_reply')
 
 
 # -- the chat model ------------------------------------------------------------------------------

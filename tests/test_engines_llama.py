@@ -270,6 +270,18 @@ def test_a_grammar_is_followed_to_the_letter(engine: LlamaEngine) -> None:
 
 
 @pytest.mark.model
+def test_under_a_grammar_a_reply_can_end_as_the_model_was_taught(engine: LlamaEngine) -> None:
+    """llama.cpp takes `<|endoftext|>` for the end of this file's turns, so a model that ends them
+    with `<|im_end|>` wrote call after call."""
+    vocabulary = engine._vocabulary
+    assert vocabulary.ends == ("<|im_end|>",)
+    end = vocabulary.split_first("<|im_end|>")
+    assert end is not None
+    pieces = generate(engine, grammar='start: "a" "b"*\n', max_tokens=9, logit_bias={end[0]: 90.0})
+    assert (text_of(pieces), pieces[-1].finish) == ("a", "stop")
+
+
+@pytest.mark.model
 @pytest.mark.parametrize(
     "grammar",
     [

@@ -57,6 +57,14 @@ def test_a_family_is_known_by_turn_tokens_that_are_never_cut(
     assert Vocabulary.from_gguf(path).family == family
 
 
+@pytest.mark.parametrize(("kind", "ends"), [(CONTROL, ("<end_of_turn>",)), (USER_DEFINED, ())])
+def test_a_reply_ends_with_the_turn_token_of_its_family_where_a_grammar_can_name_it(
+    tmp_path: Path, kind: int, ends: tuple[str, ...]
+) -> None:
+    tokens = [("<start_of_turn>", kind), ("<end_of_turn>", kind), ("<|endoftext|>", CONTROL)]
+    assert Vocabulary.from_gguf(file_with(tmp_path, "llama", tokens)).ends == ends
+
+
 def test_grammars_of_llama_cpp_and_vllm_name_different_tags(tmp_path: Path) -> None:
     """Both use llguidance, and take a user-defined `<tool_call>` for text and for a token."""
     tokens = [("<think>", CONTROL), ("<tool_call>", USER_DEFINED), ("<bos>", CONTROL)]

@@ -7,7 +7,7 @@ what they do not know, and a reply that was not made as asked looks like one tha
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from formosa.engines.endpoint import Server
@@ -128,6 +128,23 @@ def probe(grammar: str) -> str:
     if not found:
         raise UnsupportedError("grammar", "it has no rule called start")
     return begun
+
+
+def with_end(grammar: str, ends: Iterable[str]) -> str:
+    """The same grammar, behind which the model may write a control token that ends its turn.
+
+    llama.cpp lets through one token as the end of a grammar, and where a file does not say which
+    (`eot_token_id`, which few have) it takes what it finds first: `<|endoftext|>` for SmolLM2. Then
+    a model that ends its turns with `<|im_end|>` can't end, and writes call after call.
+
+    Args:
+        grammar: in llguidance's Lark; one without a rule `start` is left as it is.
+        ends: names of control tokens.
+    """
+    tokens = " | ".join(ends)
+    if not tokens:
+        return grammar
+    return _START.sub(f"start: formosa_reply ({tokens})?\nformosa_reply:", grammar, count=1)
 
 
 class FollowedGrammars:

@@ -29,7 +29,7 @@ import httpx2
 from formosa.chat.message import Message, Tool
 from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import ChatTemplate
-from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, SAMPLERS, FollowedGrammars
+from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, SAMPLERS, FollowedGrammars, with_end
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.http import LoopClients, error_from, sse_objects
 from formosa.engines.llama_logprobs import WrittenTokens
@@ -177,6 +177,8 @@ class LlamaEngine:
     ) -> AsyncGenerator[Piece, None]:
         """`generate`, with a LoRA adapter's weights added."""
         context = self._info.context or 0
+        if sampling.grammar is not None:
+            sampling = replace(sampling, grammar=with_end(sampling.grammar, self._vocabulary.ends))
         if any(not 0 <= token < len(self._vocabulary) for token in sampling.logit_bias):
             raise UnsupportedError("logit_bias", "not a token of this model")
         ids = self._without_counting(prompt, sampling)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
-from formosa.chat.template import find_family
+from formosa.chat.template import FAMILIES, find_family
 from formosa.engines.gguf import read_metadata
 
 TOKENS, TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
@@ -109,6 +109,13 @@ class Vocabulary:
         kinds = (_CONTROL, _USER_DEFINED) if user_defined else (_CONTROL,)
         pairs = zip(self._tokens, self._kinds, strict=False)
         return frozenset(token for token, kind in pairs if token in _TAGS and kind in kinds)
+
+    @cached_property
+    def ends(self) -> tuple[str, ...]:
+        """Control tokens with which a reply ends: that of a text, and that of a family's turn."""
+        family = FAMILIES[self.family].close if self.family else ""
+        named = dict.fromkeys((self.begin_and_end[1], family))
+        return tuple(token for token in named if token in self._controls)
 
     def split_first(self, text: str) -> tuple[int, str] | None:
         """The id of the control token that `text` begins with, and the rest; None without one."""

@@ -58,6 +58,7 @@ def test_llama_cpp_is_told_of_window_heads_and_end_of_turn(written: Path) -> Non
     assert "gemma3.rope.freq_base_swa" not in fields  # as llama.cpp assumes it
     tokens = fields["tokenizer.ggml.tokens"]
     assert tokens[fields["tokenizer.ggml.eos_token_id"]] == "<end_of_turn>"
+    assert tokens[fields["tokenizer.ggml.eot_token_id"]] == "<end_of_turn>"
     assert tokens[fields["tokenizer.ggml.bos_token_id"]] == "<bos>"
     assert fields["tokenizer.ggml.add_bos_token"] is False  # the template writes it
 

@@ -51,6 +51,7 @@ def test_the_file_carries_template_stop_token_and_provenance(
     assert fields["tokenizer.chat_template"] == template
     tokens = fields["tokenizer.ggml.tokens"]
     assert tokens[fields["tokenizer.ggml.eos_token_id"]] == "<|im_end|>"
+    assert tokens[fields["tokenizer.ggml.eot_token_id"]] == "<|im_end|>"
     assert tokens[fields["tokenizer.ggml.padding_token_id"]] == "<|endoftext|>"
     assert fields["tokenizer.ggml.add_bos_token"] is False
     assert fields["tokenizer.ggml.pre"] == "smollm"

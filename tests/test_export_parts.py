@@ -160,6 +160,7 @@ def test_no_token_is_added_and_the_turn_s_end_ends_the_text(tiny_checkpoint: Pat
     assert values["add_bos_token"] is False
     assert values["add_space_prefix"] is False
     assert values["token_list"][values["eos_token_id"]] == "<|im_end|>"
+    assert values["token_list"][values["eot_token_id"]] == "<|im_end|>"
     assert len(values["token_list"]) == len(values["token_types"])
     assert all(merge.count(" ") == 1 for merge in values["token_merges"])
 

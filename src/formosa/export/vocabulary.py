@@ -50,6 +50,10 @@ def add_vocabulary(writer: Any, checkpoint: Path) -> None:
         token = getattr(tokenizer, f"{name}_token_id")
         if token is not None:
             getattr(writer, f"add_{name}_token_id")(token)
+    if tokenizer.eos_token_id is not None:
+        # It ends a turn, too. Where that is not said llama.cpp guesses, and `<|endoftext|>` is one
+        # of its guesses: then a reply under a grammar can't end with `<|im_end|>`.
+        writer.add_eot_token_id(tokenizer.eos_token_id)
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
     writer.add_chat_template(tokenizer.chat_template)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -28,7 +29,9 @@ from formosa.data.synth.generate import (
     make_row,
     shares,
 )
+from formosa.data.synth.grammars import bulletin
 from formosa.data.synth.specs import STYLES, ToolSpec
+from formosa.data.synth.stage import phrases
 from formosa.data.synth.words import word_list
 from formosa.data.validate import validate_row
 from formosa.zh.purity import measure
@@ -268,6 +271,27 @@ def test_a_tool_may_fail_or_find_nothing_and_the_answer_says_so() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_figures_of_a_result_are_digits_that_the_answer_copies(language: str) -> None:
+    """A model that never saw `32%` in a result told it as 「百分之三」 or as zeros without end."""
+    seen = 0
+    for row in rows_of("answer", language, 300):
+        results = [m.content for m in row.messages if m.role == "tool" and "%" in m.content]
+        shares = re.findall(r"\d[\d.]*%", " ".join(results))
+        seen += len(shares) > 1
+        assert Counter(shares) <= Counter(re.findall(r"\d[\d.]*%", row.messages[-1].content))
+    assert seen > 5
+
+
+@given(seed=st.integers(0, 2**32), zh=st.booleans())
+def test_a_bulletin_says_no_figure_twice_in_a_sentence(seed: int, zh: bool) -> None:
+    text = bulletin(random.Random(seed), zh)
+    assert "{" not in text and (not text or text.endswith("。" if zh else "."))
+    for sentence in re.split(r"。|\.(?= |$)", text):
+        figures = re.findall(r"\d[\d.,]*%", sentence)
+        assert len(set(figures)) == len(figures)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_later_turn_refers_back_to_the_first(language: str) -> None:
     """ "And tomorrow?": what is not said again stays as it was."""
     kept = 0
@@ -291,6 +315,16 @@ def test_an_ordinary_question_is_answered_although_tools_are_offered(language: s
     for row in rows_of("chat_with_tools", language):
         assert 1 <= len(row.tools) <= 3 and not calls_of(row)
         assert row.messages[-1].role == "assistant" and row.messages[-1].content
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_thanks_and_greetings_are_answered_although_tools_are_offered(language: str) -> None:
+    said = [*phrases("thanks", language, False), *phrases("greeting", language, False)]
+    asked = Counter(row.messages[-2].content for row in rows_of("chat_with_tools", language, 300))
+    share = sum(asked[text.partition(" | ")[0]] for text in said) / 300
+    assert 0.2 < share < 0.4
+    for text in said:
+        assert " | " in text, text
 
 
 def test_no_call_comes_in_three_ways() -> None:

@@ -24,7 +24,7 @@ from formosa.data.synth.asking import Asked, ask, ask_paired, ask_several, join_
 from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.results import result
 from formosa.data.synth.slots import Attribute
-from formosa.data.synth.smalltalk import small_talk
+from formosa.data.synth.smalltalk import courtesy, small_talk
 from formosa.data.synth.specs import ToolSpec
 from formosa.data.synth.stage import Stage, Turns, askable, following, size
 from formosa.data.synth.wording import holes
@@ -109,7 +109,7 @@ def _different(
             specs.reverse()
     else:
         specs = [first]
-        count = stage.pick((2,) * 9 + (3, 3, 4))
+        count = stage.pick((2, 2, 2, 2, 2, 3, 3, 3, 4, 4))
         while len(specs) < count:
             # From the whole split: few unseen tools give an answer, perhaps fewer than `count`.
             spec = min(stage.pick(stage.split(need)), stage.pick(stage.split(need)), key=size)
@@ -249,7 +249,8 @@ def chat(stage: Stage) -> Turns:
 
 
 def chat_with_tools(stage: Stage) -> Turns:
-    talk = small_talk(stage)
+    # Thanks and greetings often: with a tool in sight they are what a small model calls it for.
+    talk = courtesy(stage) if stage.chance(0.3) else small_talk(stage)
     offered: list[ToolSpec] = []
     count = min(stage.pick((1, 1, 1, 2, 2, 3)), stage.max_tools)
     while len(offered) < count:

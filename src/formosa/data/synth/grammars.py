@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
@@ -237,6 +238,61 @@ def time_span(rng: random.Random, zh: bool) -> str:
     return f"{start:02}:{30 * rng.randrange(2):02}-{start + 1 + rng.randrange(3):02}:00"
 
 
+_HOLE = re.compile(r"{(\w+)}")
+
+
+def bulletin(rng: random.Random, zh: bool) -> str:
+    """Up to four sentences with figures, as a search finds them; empty two times in five.
+
+    Figures are digits and no two of a kind are alike in a sentence, so that telling them means
+    copying them. Some texts have spaces around the digits between Chinese characters, some don't.
+    """
+    count = (0, 0, 0, 0, 1, 1, 2, 2, 3, 4)[rng.randrange(10)]
+    spaced = rng.random() < 0.5
+    chosen: list[str] = []
+    while len(chosen) < count:
+        sentence = piece(rng, "zh_bulletin" if zh else "en_bulletin")
+        if sentence not in chosen:
+            chosen.append(sentence)
+    texts = [_filled(rng, zh, sentence) for sentence in chosen]
+    if not zh:
+        return "".join(f" {text[:1].upper()}{text[1:]}" for text in texts)
+    text = "".join(texts)
+    if spaced:
+        text = re.sub(r"(?<=[\u4e00-\u9fff])(?=\d)", " ", text)
+        text = re.sub(r"(?<=[\d%])(?=[\u4e00-\u9fff])", " ", text)
+    return text
+
+
+def _filled(rng: random.Random, zh: bool, sentence: str) -> str:
+    said: set[str] = set()
+
+    def fill(match: re.Match[str]) -> str:
+        while (text := _figure(rng, zh, match[1])) in said:
+            pass
+        said.add(text)
+        return text
+
+    return _HOLE.sub(fill, sentence)
+
+
+def _figure(rng: random.Random, zh: bool, name: str) -> str:
+    if name == "percent":
+        tenths = rng.randrange(10) if rng.random() < 0.4 else 0
+        whole = 1 + rng.randrange(99)
+        return f"{whole}.{tenths}%" if tenths else f"{whole}%"
+    if name == "number":
+        return str(2 + rng.randrange(98))
+    if name == "thousands":
+        value = 100 * (5 + rng.randrange(400))
+        return f"{value:,}" if rng.random() < 0.5 else str(value)
+    if name == "year":
+        return str(1998 + rng.randrange(26))
+    if name in ("date", "person", "company"):
+        return GRAMMARS[name](rng, zh)
+    return piece(rng, f"{'zh' if zh else 'en'}_{name}")
+
+
 GRAMMARS: dict[str, Grammar] = {
     "person": person,
     "title": title,
@@ -268,4 +324,5 @@ GRAMMARS: dict[str, Grammar] = {
     "video": video,
     "table": table,
     "cell_range": cell_range,
+    "bulletin": bulletin,
 }

@@ -53,9 +53,14 @@ def values(stage: Stage, asked: Asked) -> tuple[str, str]:
     words = {name.replace(".", "_"): text for name, text in words.items()}
     if spec.reply is None:
         raise ValueError(f"{spec.name} has no reply")
-    content = spec.say.of(scene.language).format(**words) if spec.say else json_text(value)
-    text = spec.reply.of(scene.language).format(**words)
-    return content, text[:1].upper() + text[1:]
+    text = _sentence(spec.reply.of(scene.language).format(**words))
+    if spec.say is None:
+        return json_text(value), text
+    return _sentence(spec.say.of(scene.language).format(**words)), text
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _plain(value: Any, scene: Scene) -> str:

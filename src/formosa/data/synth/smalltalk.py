@@ -70,3 +70,11 @@ def small_talk(stage: Stage) -> Talk:
 
     question, reply = HOLE.sub(fill, talk.question), HOLE.sub(fill, talk.reply)
     return Talk(question, reply, talk.domains)
+
+
+def courtesy(stage: Stage) -> Talk:
+    """Thanks or a greeting, and what is said to it."""
+    said, _, reply = stage.pick((*stage.phrases("thanks"), *stage.phrases("greeting"))).partition(
+        " | "
+    )
+    return Talk(said, reply, frozenset())

@@ -188,6 +188,24 @@ def test_packed_and_checkpointed_it_learns_the_same_rows(
     assert (other["tokens"], other["learnt"]) == (one["tokens"], one["learnt"])
 
 
+def test_rows_that_share_their_tools_are_learnt_as_alone_for_fewer_tokens(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    config = changed(rows_per_step=32, epochs=1)
+    train(tiny_checkpoint, tmp_path / "groups", config)
+    shared = changed(config, share_prefix=True, activation_checkpointing=True)
+    said: list[str] = []
+    summary = train(tiny_checkpoint, tmp_path / "trees", shared, say=said.append)
+    (one,), (other,) = (records(tmp_path / name, "step") for name in ("groups", "trees"))
+    assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+    assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-4)
+    assert other["learnt"] == one["learnt"]
+    assert 3 * other["tokens"] < one["tokens"] == summary["tokens"]
+    assert summary["share_prefix"]
+    counts = f"of {other['tokens']:,} tokens, instead of {one['tokens']:,}"
+    assert any("beginnings are shared" in line and counts in line for line in said)
+
+
 def test_documents_are_learnt_whole(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """Continued pre-training: every token has a label, and there is nothing to answer."""
     config = changed(objective="cpt", method="full", packing=True, max_tokens=128, max_steps=3)

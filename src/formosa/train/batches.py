@@ -15,6 +15,7 @@ from typing import Any
 
 from formosa.train.config import TrainConfig
 from formosa.train.packing import collate, sequences
+from formosa.train.prefixes import collate_trees, tokens_of, trees
 from formosa.train.rows import IGNORED, EncodedRow
 from formosa.train.tokens import TokenStore
 
@@ -26,13 +27,25 @@ class Groups:
         store: the encoded rows.
         config: the recipe's `train:` part.
         join: packs are joined into one row, as flash attention wants them.
+
+    Attributes:
+        sequences: how many there are.
+        tokens: of all of them; fewer than the rows have where their beginnings are shared.
     """
 
     def __init__(self, store: TokenStore, config: TrainConfig, *, join: bool = False) -> None:
         self._store, self._config, self._join = store, config, join
-        found = sequences(store, config)
-        size = config.rows_at_once if config.packing else 1
-        # Not packed: a sequence is a group already. Packed: several packs make one.
+        self.tokens = store.tokens
+        if config.share_prefix:
+            grown = trees(store, config.max_tokens)
+            self.tokens = sum(tree.tokens for tree in grown)
+            found = [tree.rows for tree in grown]
+        else:
+            found = sequences(store, config)
+        self.sequences = len(found)
+        self._shared = config.packing or config.share_prefix
+        size = config.rows_at_once if self._shared else 1
+        # Rows alone: what was found is a group already. Packs and trees: several make one.
         self._groups = [found[i : i + size] for i in range(0, len(found), size)]
 
     def __len__(self) -> int:
@@ -49,6 +62,8 @@ class Groups:
         lengths = self._store.lengths
 
         def positions(i: int) -> int:
+            if self._config.share_prefix:
+                return len(self._groups[i]) * max(tokens_of(rows) for rows in self[i])
             rows = [[int(lengths[row]) for row in rows] for rows in self._groups[i]]
             if self._config.packing:
                 return len(rows) * max(map(sum, rows))
@@ -59,10 +74,15 @@ class Groups:
     def batch(self, groups: Sequence[list[list[EncodedRow]]]) -> dict[str, Any]:
         """The tensors of one group, and how many tokens it has without its padding."""
         (packs,) = groups
-        tokens = sum(len(row.ids) for pack in packs for row in pack)
         config = self._config
+        if config.share_prefix:
+            tokens = sum(tokens_of(rows) for rows in packs)
+        else:
+            tokens = sum(len(row.ids) for pack in packs for row in pack)
         if not packs:
             packs = [[EncodedRow([0, 0], [IGNORED, IGNORED])]]
+        if config.share_prefix:
+            return {**collate_trees(packs), "tokens": tokens}
         width = config.max_tokens if config.compile and config.packing and not self._join else None
         made = collate(packs, packed=config.packing, join=self._join, width=width)
         return {**made, "tokens": tokens}

@@ -52,8 +52,8 @@ class ParallelConfig(BaseModel):
 class TrainConfig(BaseModel):
     """How a model is trained.
 
-    A sequence is a row, or with `packing` several rows that share `max_tokens` without seeing
-    each other.
+    A sequence is a row, or with `packing` or `share_prefix` several rows that share `max_tokens`
+    without seeing each other.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -100,6 +100,11 @@ class TrainConfig(BaseModel):
         4, ge=1, description="Sequences computed together in a process, of like length"
     )
     packing: bool = Field(False, description="Several rows in one sequence, unseen by each other")
+    share_prefix: bool = Field(
+        False,
+        description="Rows that begin alike (the same tools) in one sequence that has their "
+        "beginning once; the gradients are those of the rows alone",
+    )
     max_tokens: int = Field(1024, ge=16, description="Longest sequence, in tokens")
     overlong: Literal["raise", "drop", "split"] = Field(
         "raise", description="What happens to longer rows; they are never cut inside a turn"
@@ -156,6 +161,18 @@ class TrainConfig(BaseModel):
                 self.schedule == "constant" and self.final_rate not in (0.0, 1.0),
                 f"final_rate: {self.final_rate} says where the rate ends, but schedule: constant "
                 "keeps the peak",
+            ),
+            (
+                self.packing and self.share_prefix,
+                "packing and share_prefix both say which rows share a sequence: choose one",
+            ),
+            (
+                self.share_prefix and self.attention not in ("auto", "sdpa"),
+                f"share_prefix needs sdpa attention, not {self.attention}",
+            ),
+            (
+                self.share_prefix and self.objective == "cpt",
+                "share_prefix is about conversations; objective: cpt learns every word",
             ),
             (
                 self.method == "qlora" and self.precision == "float32",

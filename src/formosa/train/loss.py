@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
 from formosa.errors import ModelError
+from formosa.train.prefixes import branch_masks
 from formosa.train.rows import IGNORED
 
 Shape = Callable[[torch.Tensor], torch.Tensor]  # what a model does to its scores after the head
@@ -54,6 +55,9 @@ def score_labels(model: Any, head_tokens: int) -> None:
         if labels is None:
             return whole(self, *args, **inputs)
         given = {name: value for name, value in inputs.items() if value is not None}
+        if (branches := given.pop("branches", None)) is not None:
+            masks = branch_masks(self.config, branches, given["position_ids"])
+            given["attention_mask"] = masks
         hidden = self.get_decoder()(*args, **{**given, "use_cache": False, "return_dict": True})[0]
         return {"loss": _loss(self, hidden, {**given, "labels": labels}, head_tokens)}
 

@@ -22,6 +22,7 @@ from formosa.checkpoints import load_weights, quiet_transformers
 from formosa.errors import UserError
 from formosa.train.config import TrainConfig
 from formosa.train.packing import check_apart
+from formosa.train.prefixes import check_branches
 from formosa.train.special_tokens import PreparedTokenizer, adapter_rows, prepare_model
 from formosa.wheels import Say
 
@@ -70,6 +71,8 @@ def trained_model(
     score_labels(model, config.head_tokens)
     if config.packing and not attention.startswith("flash"):  # which computes on a GPU only
         check_apart(model)
+    if config.share_prefix:
+        check_branches(model)
     if config.method == "full":
         if config.embeddings == "freeze":
             if done.tokens:
@@ -146,7 +149,7 @@ def attention_of(config: TrainConfig) -> str:
             )
         return config.attention
     if config.attention == "auto":
-        if on_gpu and config.precision == "bfloat16":
+        if on_gpu and config.precision == "bfloat16" and not config.share_prefix:
             for name, package in packages.items():
                 if find_spec(package) is not None:
                     return name

@@ -201,6 +201,11 @@ class Training:
         )
         joined = config.packing and attention_of(config).startswith("flash")
         groups = Groups(self.store, config, join=joined)
+        if config.share_prefix and only is None:
+            self.say(
+                f"beginnings are shared: {groups.sequences:,} sequences of {groups.tokens:,} "
+                f"tokens, instead of {self.store.tokens:,}"
+            )
         rank, world = place(self.shared)
         order = Order(len(groups), seed=config.seed, process=rank, processes=world, only=only)
         autocast = config.precision == "bfloat16" and world > 1

@@ -42,6 +42,7 @@ def summary_of(
         "trained_tokens": store.trained,
         "encoded": {k: v for k, v in store.report.to_json().items() if k != "shown"},
         "packing": config.packing,
+        "share_prefix": config.share_prefix,
         "steps": steps,
         "epochs": round(epochs, 3),
         "rows_per_step": config.rows_per_step,

@@ -134,7 +134,7 @@ def _state(folder: Path, story: Story, age: float) -> State:
 
 
 def _steps(story: Story, recipe: Mapping[str, Any], report: Mapping[str, Any]) -> Steps | None:
-    """What the summary or the log says, else rows and settings, where rows are not packed."""
+    """What the summary or the log says, else rows and settings, where a sequence is a row."""
     for said in ((story.summary or {}).get("steps"), story.last("step").get("steps")):
         if isinstance(said, int) and _count(said):
             return Steps(said, True)
@@ -143,7 +143,8 @@ def _steps(story: Story, recipe: Mapping[str, Any], report: Mapping[str, Any]) -
     most: Any = train.get("max_steps")
     samples: Any = report.get("samples")
     group, epochs = train.get("rows_per_step", 8), train.get("epochs", 1)
-    if train.get("packing") or not (_count(samples) and _count(group) and _positive(epochs)):
+    apart = not (train.get("packing") or train.get("share_prefix"))
+    if not (apart and _count(samples) and _count(group) and _positive(epochs)):
         return Steps(int(most), False) if _count(most) else None
     count = math.ceil(epochs * math.ceil(samples / group))
     return Steps(min(count, most) if _count(most) else count, False)

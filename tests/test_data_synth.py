@@ -24,12 +24,12 @@ from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.dialogue import KINDS
 from formosa.data.synth.generate import (
     DEFAULT_KINDS,
-    RESERVED,
     generate,
     make_row,
     shares,
 )
 from formosa.data.synth.grammars import bulletin
+from formosa.data.synth.novelty import RESERVED
 from formosa.data.synth.specs import STYLES, ToolSpec
 from formosa.data.synth.stage import phrases
 from formosa.data.synth.words import word_list

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from formosa.chat.message import ToolCall, json_text
 from formosa.data.rows import Row
 from formosa.data.synth.config import SynthConfig
-from formosa.data.synth.generate import DEFAULT_KINDS, TWIN, generate, is_reserved
+from formosa.data.synth.generate import DEFAULT_KINDS, TWIN, generate
+from formosa.data.synth.novelty import is_reserved
 from formosa.data.validate import validate_row
 
 

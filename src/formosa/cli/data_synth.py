@@ -38,6 +38,13 @@ from formosa.data.synth.generate import generate
     show_default=True,
     help="Share of the rows whose tools are documented at length, in sentences.",
 )
+@click.option(
+    "--questions",
+    type=click.IntRange(1, 50),
+    default=1,
+    show_default=True,
+    help="Rows about the same tools.",
+)
 @command_output
 def synth(
     out: Output,
@@ -49,6 +56,7 @@ def synth(
     thinking: float,
     max_tools: int,
     manuals: float,
+    questions: int,
 ) -> None:
     """Generate tool-calling conversations and print them as JSONL.
 
@@ -65,6 +73,7 @@ def synth(
         thinking=thinking,
         max_tools=max_tools,
         manuals=manuals,
+        questions=questions,
     )
     values = [row.to_json() for row in made]
     out.data(values, "\n".join(map(json_text, values)))

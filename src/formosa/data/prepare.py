@@ -35,7 +35,8 @@ from formosa.data.rejects import RejectPile
 from formosa.data.report import Report, Share, SourceReport
 from formosa.data.selection import Selection, heldout_parts, shuffled
 from formosa.data.spool import Spool, working_folder
-from formosa.data.synth.generate import SOURCE, generate
+from formosa.data.synth.generate import generate
+from formosa.data.synth.stage import SOURCE
 from formosa.data.workers import Workers
 from formosa.data.writing import Ids, Written, write_split
 from formosa.errors import DataError
@@ -223,6 +224,8 @@ class _Job:
                 thinking=0.0 if held_out else config.synth.thinking,
                 max_tools=config.synth.max_tools,
                 manuals=config.synth.manuals,
+                # Held-out rows have tools of their own each: they measure more.
+                questions=1 if held_out else config.synth.questions,
             ):
                 report.rows_in += 1
                 row = cleaning.scored(row)

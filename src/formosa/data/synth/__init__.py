@@ -19,6 +19,8 @@
     results.py       what tools give back, errors too, and what is said of it
     stage.py         what one conversation is made with
     smalltalk.py     questions that need no tool
+    novelty.py       which rows may be kept
+    sets.py          several questions about the same tools
     thinking.py      the short reasoning of a thinking twin
     dialogue.py      the kinds of conversation
     generate.py      rows by number and seed

@@ -42,6 +42,13 @@ class SynthConfig(BaseModel):
         description="Share of the rows (0 to 1) whose tools are documented at length: defaults, "
         "options and examples in sentences instead of the schema.",
     )
+    questions: int = Field(
+        default=1,
+        ge=1,
+        le=50,
+        description="Rows that are made about the same tools; with `train.share_prefix` their "
+        "tools are computed once.",
+    )
     max_tools: int = Field(
         default=6, ge=2, le=12, description="Most tools that are offered in one row."
     )
@@ -49,4 +56,6 @@ class SynthConfig(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> SynthConfig:
         check_weights(self.kinds, self.languages)
+        if self.questions > 1 and self.thinking:
+            raise ValueError("thinking twins are made of rows alone: set questions: 1")
         return self

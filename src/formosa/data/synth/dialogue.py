@@ -26,7 +26,7 @@ from formosa.data.synth.results import result
 from formosa.data.synth.slots import Attribute
 from formosa.data.synth.smalltalk import courtesy, small_talk
 from formosa.data.synth.specs import ToolSpec
-from formosa.data.synth.stage import Stage, Turns, askable, following, size
+from formosa.data.synth.stage import NoSuchToolError, Stage, Turns, askable, following, size
 from formosa.data.synth.wording import holes
 
 # "What is the weather in …, and what's new about …": tools like those of the demonstration.
@@ -35,7 +35,7 @@ SEARCH = ("search",) * 8 + ("web_search", "latest_news", "find_policy")
 
 
 @functools.cache
-def _named() -> dict[str, ToolSpec]:
+def named() -> dict[str, ToolSpec]:
     return {spec.name: spec for spec in catalogue()}
 
 
@@ -100,11 +100,13 @@ def _different(
     stage: Stage, first: ToolSpec, need: str = "any"
 ) -> tuple[str, list[Asked], list[ToolSpec]]:
     """One question for 2 to 4 tools; a quarter of them is "weather here, and search for that"."""
-    if stage.chance(0.26):
-        specs = [_named()[stage.pick(names)] for names in (WEATHER, SEARCH)]
+    if stage.offered:
+        specs = _of_set(stage, need)
+    elif stage.chance(0.26):
+        specs = [named()[stage.pick(names)] for names in (WEATHER, SEARCH)]
         specs = [spec for spec in specs if spec in stage.split(need)]
         if len(specs) < 2:
-            specs = [_named()["get_weather"], _named()["search"]]
+            specs = [named()["get_weather"], named()["search"]]
         if stage.chance(0.2):
             specs.reverse()
     else:
@@ -119,11 +121,22 @@ def _different(
     return join_questions(asked, stage.scene, stage.phrases("connector")), asked, specs
 
 
+def _of_set(stage: Stage, need: str) -> list[ToolSpec]:
+    """Two to four of the set's tools, no two of which do the same."""
+    specs: list[ToolSpec] = []
+    for spec in stage.rng.sample(stage.split(need), len(stage.split(need))):
+        if spec.group not in {item.group for item in specs}:
+            specs.append(spec)
+    if len(specs) < 2:
+        raise NoSuchToolError(need)
+    return specs[: stage.pick((2, 2, 2, 3, 3, 4))]
+
+
 def irrelevant(stage: Stage) -> Turns:
     """Nothing that is offered fits: other domains, the same one, or the right tool asked for more
     than it can do."""
     chance = stage.rng.random()
-    if chance < 0.25:
+    if chance < 0.25 and (not stage.offered or _alone(stage)):
         spec = stage.target("beyond")
         if spec.beyond is None:
             raise ValueError(f"{spec.name} has nothing beyond it")
@@ -132,14 +145,20 @@ def irrelevant(stage: Stage) -> Turns:
         reply = stage.pick(stage.phrases("beyond"))
         thought = thinking.of_beyond(stage, spec)
     else:
-        spec = stage.target("specific")
+        spec = stage.stranger() if stage.offered else stage.target("specific")
         text = ask(spec, stage.scene, stage.ways(spec)).text
-        offered = stage.unfit(spec, 1 + stage.pick((0, 0, 1, 1, 2)), near=chance < 0.55)
+        more = 1 + stage.pick((0, 0, 1, 1, 2))
+        offered = list(stage.offered) or stage.unfit(spec, more, near=chance < 0.55)
         reply = stage.pick(stage.phrases("cannot"))
         thought = thinking.of_none(stage, spec, offered)
     language = stage.language
     reply = reply.format(need=spec.does.of(language), can=offered[0].does.of(language))
     return stage.turns([stage.user(text), Message("assistant", reply, reasoning=thought)], offered)
+
+
+def _alone(stage: Stage) -> bool:
+    """Whether one of the set's tools has questions beyond it that no other one answers."""
+    return len(stage.offered) == 1 and bool(stage.split("beyond"))
 
 
 def missing(stage: Stage) -> Turns:
@@ -251,9 +270,11 @@ def chat(stage: Stage) -> Turns:
 def chat_with_tools(stage: Stage) -> Turns:
     # Thanks and greetings often: with a tool in sight they are what a small model calls it for.
     talk = courtesy(stage) if stage.chance(0.3) else small_talk(stage)
-    offered: list[ToolSpec] = []
+    offered = list(stage.offered)
+    if any(spec.domain in talk.domains or spec.general for spec in offered):
+        talk = courtesy(stage)
     count = min(stage.pick((1, 1, 1, 2, 2, 3)), stage.max_tools)
-    while len(offered) < count:
+    while not stage.offered and len(offered) < count:
         spec = stage.pick(stage.split("specific"))
         if spec.domain not in talk.domains and spec not in offered:
             offered.append(spec)

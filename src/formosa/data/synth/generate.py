@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from formosa.data.rows import LANGUAGES, Row
 from formosa.data.synth.dialogue import KINDS
-from formosa.data.synth.stage import PATIENCE, Stage
+from formosa.data.synth.novelty import is_new
+from formosa.data.synth.sets import make_set
+from formosa.data.synth.stage import PATIENCE, SOURCE, Stage
 
 ATTEMPTS = 60
-SOURCE = "synth"
+BARREN = 50
 TWIN = "-thinking"  # how the id of a twin ends
-
-# Questions that some test or demonstration asks, and what gives away a rewording of them. A model
-# must not learn them by heart.
-RESERVED = frozenset(
-    {"台北氣溫如何？另外，告訴我最新的關稅政策", "台北氣溫如何？另外，告訴我川普最新關稅政策"}
-)
-RESERVED_WORDS = ("關稅", "川普", "tariff", "trump")
 
 DEFAULT_KINDS: dict[str, float] = {
     "single": 22,
@@ -102,8 +97,12 @@ def generate(
     thinking: float = 0.0,
     max_tools: int = 6,
     manuals: float = 0.0,
+    questions: int = 1,
 ) -> Iterator[Row]:
     """`count` rows in shuffled order, no two with the same question; twins come on top.
+
+    With more than one question to a set of tools, the rows of a set follow each other; those that
+    have no tools come last.
 
     Args:
         count: how many rows; fewer come where all that can be said has been said.
@@ -115,16 +114,38 @@ def generate(
         thinking: share of the rows, 0 to 1, that are followed by their twin with reasoning.
         max_tools: most tools that are offered in a row.
         manuals: share of the rows, 0 to 1, whose tools are documented at length.
+        questions: rows that are made for each set of tools.
     """
     seen = seen if seen is not None else set()
+    kinds, split = kinds or DEFAULT_KINDS, "heldout" if held_out else "train"
+    parts = {
+        language: shares(rows, kinds)
+        for language, rows in shares(count, languages or DEFAULT_LANGUAGES).items()
+    }
+    order = random.Random(f"formosa synth order {seed} {split}")
+    if questions > 1:
+        left = {
+            language: sum(part.values()) - part.get("chat", 0) for language, part in parts.items()
+        }
+        parts = {language: {"chat": part.get("chat", 0)} for language, part in parts.items()}
+        made = functools.partial(
+            make_set,
+            seed,
+            kinds=kinds,
+            held_out=held_out,
+            max_tools=max_tools,
+            manuals=manuals,
+            seen=seen,
+        )
+        for row in _sets(made, left, questions, order):
+            seen.add(row.question)
+            yield row
     places = [
         (kind, language, number)
-        for language, rows in shares(count, languages or DEFAULT_LANGUAGES).items()
-        for kind, part in shares(rows, kinds or DEFAULT_KINDS).items()
-        for number in range(part)
+        for language, part in parts.items()
+        for kind, rows in part.items()
+        for number in range(rows)
     ]
-    split = "heldout" if held_out else "train"
-    order = random.Random(f"formosa synth order {seed} {split}")
     order.shuffle(places)
     for kind, language, number in places:
         thinks = order.random() < thinking
@@ -148,23 +169,19 @@ def generate(
                 break
 
 
-def is_new(row: Row, seen: Collection[str]) -> bool:
-    """Whether the row may be kept: a new question, no reserved one, and no call twice."""
-    question = row.question
-    return question not in seen and not is_reserved(question) and _calls_differ(row)
-
-
-def is_reserved(question: str) -> bool:
-    """Whether a test or demonstration asks this, or the same in other words."""
-    lowered = question.lower()
-    return question.replace(" ", "") in RESERVED or any(word in lowered for word in RESERVED_WORDS)
-
-
-def _calls_differ(row: Row) -> bool:
-    return all(
-        len({(call.name, call.arguments) for call in message.tool_calls}) == len(message.tool_calls)
-        for message in row.messages
-    )
+def _sets(
+    made: Callable[..., list[Row]], left: dict[str, int], questions: int, order: random.Random
+) -> Iterator[Row]:
+    """The rows of one set after the other, in mixed languages, until there are enough."""
+    numbers = dict.fromkeys(left, 0)
+    barren = 0  # sets in a row about which all has been asked
+    while sum(left.values()) and barren < BARREN:
+        language = order.choices(list(left), list(left.values()))[0]
+        rows = made(numbers[language], language, questions)[: left[language]]
+        numbers[language] += 1
+        left[language] -= len(rows)
+        barren = 0 if rows else barren + 1
+        yield from rows
 
 
 def check_names(names: Mapping[str, float], known: tuple[str, ...], what: str) -> None:

@@ -27,6 +27,7 @@ Turns = tuple[tuple[Message, ...], tuple[Tool, ...]]
 LANGUAGE_KEYS = {"zh-TW": "zh", "en": "en"}
 # How often a name is written as in the catalogue, in camelCase, with its domain, …
 STYLES = ("",) * 8 + ("camel",) * 3 + ("dotted",) * 3 + ("module", "pascal")
+SOURCE = "synth"  # where a row says that it comes from
 PATIENCE = 15  # attempts at a new question with one tool, before the next tool has its turn
 
 
@@ -119,6 +120,10 @@ def size(spec: ToolSpec) -> int:
     return len(spec.tool("en", without=spec.optional).parameters)
 
 
+class NoSuchToolError(LookupError):
+    """None of the tools that a conversation must do with has what its kind needs."""
+
+
 @dataclass(slots=True)
 class Stage:
     """One conversation in the making."""
@@ -138,6 +143,7 @@ class Stage:
     made_calls: int = 0
     used: dict[str, set[str]] = field(default_factory=dict)  # tool → parameters of its calls
     said: set[str] = field(default_factory=set)  # texts in the calls' arguments
+    offered: tuple[ToolSpec, ...] = ()  # the tools of a set; else every conversation has its own
 
     @classmethod
     def of(
@@ -166,6 +172,11 @@ class Stage:
             stage.system = stage.pick(stage.phrases("system"))
         return stage
 
+    def begin(self) -> None:
+        """The next conversation about the same tools, which knows nothing of the one before."""
+        self.scene = Scene(self.rng, self.language, today=self.scene.today)
+        self.made_calls = 0
+
     @property
     def rng(self) -> random.Random:
         return self.scene.rng
@@ -187,15 +198,23 @@ class Stage:
         return spec.wordings(self.language, held_out=self.held_out)
 
     def split(self, need: str = "any") -> tuple[ToolSpec, ...]:
-        """The tools that can be asked for in this split."""
-        return candidates(need, self.language, self.held_out)
+        """The tools that can be asked for in this split, or in this set of them."""
+        every = candidates(need, self.language, self.held_out)
+        return tuple(spec for spec in self.offered if spec in every) if self.offered else every
 
     def target(self, need: str = "any") -> ToolSpec:
         """The next tool: turn by turn through a shuffled pool, so that none is forgotten.
 
         A held-out row asks for a held-out tool half of the time.
+
+        Raises:
+            NoSuchToolError: the conversation's tools are given, and none of them will do.
         """
         specs = self.split(need)
+        if self.offered:
+            if not specs:
+                raise NoSuchToolError(need)
+            return self.pick(specs)  # type: ignore[no-any-return]
         if self.held_out and self.turn % 2:
             specs = unseen(need, self.language) or specs
         order = shuffled(specs, f"{self.turn // len(specs)} {self.language}")
@@ -217,6 +236,22 @@ class Stage:
                 taken.add(spec.group)
                 chosen.append(spec)
         return chosen
+
+    def stranger(self) -> ToolSpec:
+        """A tool whose questions none of the set's tools can answer.
+
+        Raises:
+            NoSuchToolError: one of them can be asked anything.
+        """
+        every = candidates("specific", self.language, self.held_out)
+        kins, domains = ({getattr(s, of) for s in self.offered} for of in ("kin", "domain"))
+        near = self.chance(0.4)
+        specs = [
+            spec for spec in every if spec.kin not in kins and (spec.domain in domains or not near)
+        ]
+        if not specs or any(spec.general for spec in self.offered):
+            raise NoSuchToolError("irrelevant")
+        return self.pick(specs)  # type: ignore[no-any-return]
 
     def unfit(self, spec: ToolSpec, count: int, *, near: bool) -> list[ToolSpec]:
         """Tools none of which can answer a question for `spec`."""
@@ -291,4 +326,4 @@ class Stage:
     def turns(self, messages: Sequence[Message], specs: Sequence[ToolSpec]) -> Turns:
         if self.system:
             messages = [Message("system", self.system), *messages]
-        return tuple(messages), self.tools(specs)
+        return tuple(messages), () if self.offered else self.tools(specs)

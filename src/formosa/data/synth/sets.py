@@ -1,0 +1,116 @@
+"""Several questions about the same tools, each a row of its own.
+
+Why: two thirds of a row are its tools. Rows that begin alike are computed together
+(`train.share_prefix`), so four more questions about the same tools cost what one row of other
+tools costs. And they teach what single rows can't: with the very same tools in sight one question
+wants this tool, the next that one twice, and the next none.
+
+A set has dice of its own, seeded with its place (seed, split, language, number), as rows have.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping
+
+from formosa.chat.message import Message, Tool
+from formosa.data.rows import Row
+from formosa.data.synth.dialogue import KINDS, SEARCH, WEATHER, named
+from formosa.data.synth.novelty import is_new
+from formosa.data.synth.specs import ToolSpec
+from formosa.data.synth.stage import SOURCE, NoSuchToolError, Stage
+
+ATTEMPTS = 25  # at a question that is new
+ALONE = ("single", "parallel")  # one tool in sight: these, but none of …
+AMONG = ("multiple", "parallel_multiple")  # … these, and the other way round
+SIZES = (1,) * 8 + (2,) * 5 + (3,) * 4 + (4, 4, 5)  # tools of a set
+DEMONSTRATION = 0.08  # share of the sets that have a tool for the weather and one for a search
+
+
+def make_set(
+    seed: int,
+    number: int,
+    language: str,
+    questions: int,
+    *,
+    kinds: Mapping[str, float],
+    held_out: bool = False,
+    max_tools: int = 6,
+    manuals: float = 0.0,
+    seen: Collection[str] = (),
+) -> list[Row]:
+    """Up to `questions` rows with the same system message and tools.
+
+    Args:
+        seed: chooses, with the rest, everything.
+        number: of the set.
+        language: of its questions.
+        questions: how many are tried for.
+        kinds: weights of the kinds of conversation.
+        held_out: tools and wordings that training never sees.
+        max_tools: most tools of a set.
+        manuals: share of the sets whose tools are documented at length.
+        seen: questions that must not come again.
+    """
+    place = f"{'heldout' if held_out else 'train'}-set-{language}-{number}"
+    rng = random.Random(f"formosa synth 3 {seed} {place}")
+    stage = Stage.of(rng, language, held_out=held_out, turn=number + seed, max_tools=max_tools)
+    dice = random.Random(f"formosa manuals {seed} {place}")
+    if dice.random() < manuals:
+        stage.manuals = dice
+    stage.offered = _offered(stage)
+    fitting = {kind: weight for kind, weight in kinds.items() if weight and _fits(kind, stage)}
+    made: list[tuple[str, tuple[Message, ...]]] = []
+    asked = set(seen)
+    while fitting and len(made) < questions:
+        found = _conversation(stage, fitting, asked)
+        if found is None:
+            break
+        made.append(found)
+        asked.add(_row("", *found, language, ()).question)
+    tools = stage.tools(stage.offered)
+    return [
+        _row(f"synth-{seed}-{place}-{i}", kind, messages, language, tools)
+        for i, (kind, messages) in enumerate(made)
+    ]
+
+
+def _offered(stage: Stage) -> tuple[ToolSpec, ...]:
+    size = min(stage.pick(SIZES), stage.max_tools)
+    if stage.chance(DEMONSTRATION):
+        first = [named()[stage.pick(names)] for names in (WEATHER, SEARCH)]
+        first = [spec for spec in first if spec in stage.split()]
+        if len(first) == 2:
+            return (*first, *stage.others(first, stage.pick((0, 0, 1))))
+    first = [stage.target()]
+    return (*first, *stage.others(first, size - 1))
+
+
+def _fits(kind: str, stage: Stage) -> bool:
+    if kind == "chat":  # has no tools at all
+        return False
+    return kind not in (AMONG if len(stage.offered) == 1 else ALONE[:1])
+
+
+def _conversation(
+    stage: Stage, kinds: Mapping[str, float], seen: Collection[str]
+) -> tuple[str, tuple[Message, ...]] | None:
+    """A kind and a conversation that is new; None where all has been said."""
+    for _ in range(ATTEMPTS):
+        kind = stage.rng.choices(list(kinds), list(kinds.values()))[0]
+        before = {name: set(parameters) for name, parameters in stage.used.items()}
+        stage.begin()
+        try:
+            messages, _ = KINDS[kind](stage)
+        except NoSuchToolError:
+            continue
+        if is_new(_row("", kind, messages, stage.language, ()), seen):
+            return kind, messages
+        stage.used = before
+    return None
+
+
+def _row(
+    name: str, kind: str, messages: tuple[Message, ...], language: str, tools: tuple[Tool, ...]
+) -> Row:
+    return Row(name, SOURCE, kind, language, messages, tools)

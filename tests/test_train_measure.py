@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from formosa.chat.template import ChatTemplate
 from formosa.train.log import Log, spike
 from formosa.train.measure import HeldOut, shares
-from train_rows import CONFIG, changed, train, write_documents, write_rows
+from train_rows import CONFIG, changed, records, train, write_documents, write_rows
 
 
 @given(st.integers(0, 50), st.integers(1, 6), st.integers(1, 5))
@@ -35,7 +35,7 @@ def test_the_loss_weighs_every_learnt_token_the_same(tiny_checkpoint: Path) -> N
     from formosa.chat.message import Message
     from formosa.checkpoints import load_tokenizer, load_weights
     from formosa.train.loss import score_labels
-    from formosa.train.measure import held_out_loss
+    from formosa.train.measure import held_out_losses
     from formosa.train.rows import Conversation, RowEncoder, RowSettings
 
     tokenizer = load_tokenizer(tiny_checkpoint)
@@ -53,9 +53,43 @@ def test_the_loss_weighs_every_learnt_token_the_same(tiny_checkpoint: Path) -> N
         labels = torch.tensor(row.labels[1:])
         total += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum"))
     score_labels(model, 7)
-    wanted = total / sum(row.trained for row in rows)
-    assert held_out_loss(model, rows) == pytest.approx(wanted, rel=1e-4)
-    assert held_out_loss(model, []) == 0.0
+    found = held_out_losses(model, rows)
+    assert found == pytest.approx((total, sum(row.trained for row in rows)), rel=1e-4)
+    assert held_out_losses(model, []) == (0.0, 0.0)
+
+
+@pytest.mark.train
+def test_the_loss_of_rows_with_calls_is_told_beside_that_of_all(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Words can be said in many ways: their loss hides whether calls get better."""
+    from formosa.train import run
+
+    rows = write_rows(tmp_path / "train.jsonl", 8)
+    calls = rows.read_text(encoding="utf-8").splitlines()[:2]
+    talk = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}
+    said: list[str] = []
+
+    def measured(lines: list[str]) -> dict[str, Any]:
+        folder = tmp_path / f"run{len(lines)}"
+        folder.mkdir()
+        heldout = folder / "heldout.jsonl"
+        heldout.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        config = changed(max_steps=2, measure_every=2)
+        run.train(
+            config,
+            base=tiny_checkpoint,
+            rows=rows,
+            heldout=heldout,
+            folder=folder,
+            say=said.append,
+        )
+        return records(folder, "measured")[-1]
+
+    mixed, alone = measured([json.dumps(talk), *calls]), measured(calls)
+    assert "call_loss" not in alone, "all of them have calls"
+    assert mixed["call_loss"] == pytest.approx(alone["loss"], abs=2e-4) != mixed["loss"]
+    assert any(f"(of rows with calls {mixed['call_loss']:.3f})" in line for line in said)
 
 
 @pytest.mark.train

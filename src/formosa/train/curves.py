@@ -171,8 +171,10 @@ def _noisy(label: str, points: tuple[Point, ...]) -> list[Series]:
 
 def _loss(story: Story) -> list[Series]:
     held_out = story.points("measured", "loss")
+    calls = story.points("measured", "call_loss")
     found = _noisy("training", story.points("step", "loss"))
-    return found + [Series("held out", held_out, marked=True)] * bool(held_out)
+    found += [Series("held out", held_out, marked=True)] * bool(held_out)
+    return found + [Series("held out, with calls", calls, marked=True)] * bool(calls)
 
 
 def _smooth(key: str) -> Callable[[Story], list[Series]]:

@@ -159,6 +159,8 @@ def _words(found: dict[str, Any]) -> str:
     words = f"held-out loss {found['loss']:.3f}"
     if "perplexity" in found:
         words += f", perplexity {found['perplexity']:,.2f}"
+    if "call_loss" in found:
+        words += f" (of rows with calls {found['call_loss']:.3f})"
     if exact := found.get("exact_call"):
         words += f", exact calls {exact['correct']} of {exact['of']}"
     return words

@@ -3,8 +3,9 @@
     {"type": "step", "step", "steps", "loss", "learning_rate", "grad_norm", "tokens", "learnt",
      "seconds", "tokens_per_second", "peak_memory_gb"}
     {"type": "spike", "step", "loss", "usual"}                      a loss far above those before it
-    {"type": "measured", "step", "loss", "exact_call": {…}}         on held-out rows; of documents
-                                                                    "perplexity" instead
+    {"type": "measured", "step", "loss", "call_loss",               on held-out rows, and on those
+     "exact_call": {…}}                                             of them that have calls; of
+                                                                    documents "perplexity" instead
     {"type": "reply", "step", "row", "asked", "wanted", "said",     one of its rows, as it was
      "right", "ended"}                                              answered
     {"type": "best", "step", "by", "value", "loss"}                 the best measured so far

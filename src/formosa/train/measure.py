@@ -13,14 +13,14 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from formosa.checkpoints import quiet_transformers
 from formosa.train.accuracy import Answer, Exact, exact_calls
 from formosa.train.config import TrainConfig
 from formosa.train.packing import collate, groups
 from formosa.train.parallel import Arrangement
-from formosa.train.rows import Conversation, EncodedRow, RowEncoder, RowSettings, read_rows
+from formosa.train.rows import Conversation, EncodedRow, Row, RowEncoder, RowSettings, read_rows
 from formosa.train.special_tokens import PreparedTokenizer
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class HeldOut:
         prepared: what that said.
 
     Attributes:
+        rows: all that are measured; `calls` of them have calls.
         answers: those of the latest measurement that this process got.
     """
 
@@ -52,20 +53,27 @@ class HeldOut:
             max_tokens=2 * config.max_tokens, overlong="drop"
         )
         outcomes = RowEncoder(tokenizer, prepared.template, settings).encode(read)
-        self.rows = [row for outcome in outcomes for row in outcome.rows]
+        # Those with calls first: their loss is told alone, too.
+        made = sorted(zip(read, outcomes, strict=True), key=lambda pair: not _calls(pair[0]))
+        self.rows = [row for _, outcome in made for row in outcome.rows]
+        self.calls = sum(len(outcome.rows) for row, outcome in made if _calls(row))
         self.asked = [row for row in read if isinstance(row, Conversation)]
         if config.objective == "cpt":
             self.asked = []
         self.answers: list[Answer] = []
 
     def measure(self, trainer: Any, shared: Arrangement) -> dict[str, Any]:
-        """`loss` (natural logarithm, by token) and, of conversations, `exact_call`. Called by
-        every process."""
+        """`loss` (natural logarithm, by token) and, of conversations, `exact_call`; where only
+        some rows have calls, the `call_loss` of those. Called by every process."""
         model = _answering(trainer, shared)
         was_training = model.training
         model.eval()
-        loss = held_out_loss(model, self.rows, shared)
+        with_calls = held_out_losses(model, self.rows[: self.calls], shared)
+        others = held_out_losses(model, self.rows[self.calls :], shared)
+        loss = _mean(with_calls, others)
         found: dict[str, Any] = {"loss": round(loss, 4)}
+        if with_calls.tokens and others.tokens:
+            found["call_loss"] = round(_mean(with_calls), 4)
         if self._config.objective == "cpt":
             found["perplexity"] = round(math.exp(min(loss, 50.0)), 3)
         if self.asked:
@@ -96,10 +104,27 @@ class HeldOut:
         return Exact(*(int(value) for value in total(results, len(Exact._fields), model.device)))
 
 
-def held_out_loss(
+class Losses(NamedTuple):
+    """The sum of the cross entropies of labelled tokens, and how many those are."""
+
+    sum: float
+    tokens: float
+
+
+def _mean(*parts: Losses) -> float:
+    """By token; 0.0 of none."""
+    return sum(part.sum for part in parts) / max(sum(part.tokens for part in parts), 1.0)
+
+
+def _calls(row: Row) -> bool:
+    """Whether it has a call. Words are told in so many ways that their loss hides that of calls."""
+    return isinstance(row, Conversation) and any(m.tool_calls for m in row.messages)
+
+
+def held_out_losses(
     model: Any, rows: Sequence[EncodedRow], shared: Arrangement | None = None
-) -> float:
-    """Mean cross entropy of the labelled tokens, over all rows together; 0.0 of none.
+) -> Losses:
+    """Cross entropy of the labelled tokens, over all rows together.
 
     Args:
         model: in evaluation mode, after `score_labels`.
@@ -119,8 +144,7 @@ def held_out_loss(
             loss = float(model(**inputs)["loss"])
             learnt = sum(label != -100 for row in share[:count] for label in row.labels[1:])
             sums.append((loss, learnt))
-    losses, tokens = total(sums, 2, model.device)
-    return losses / max(tokens, 1.0)
+    return Losses(*total(sums, 2, model.device))
 
 
 def place(shared: Arrangement | None) -> tuple[int, int]:

@@ -80,7 +80,9 @@ class Reporters:
         if kind == "step":
             values = {f"train/{name}": record[name] for name in SCALARS if name in record}
         elif kind == "measured":
-            values["heldout/loss"] = record["loss"]
+            values = {
+                f"heldout/{name}": record[name] for name in ("loss", "call_loss") if name in record
+            }
             if exact := record.get("exact_call"):
                 values["heldout/exact_call"] = exact["correct"] / max(1, exact["of"])
         for report in self._reports if values else ():

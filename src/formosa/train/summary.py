@@ -55,7 +55,7 @@ def summary_of(
         "added_tokens": list(prepared.added),
         "loss": {"first": losses[0], "last": losses[-1]} if losses else None,
         "heldout": [
-            {key: r[key] for key in ("step", "loss", "exact_call") if key in r}
+            {key: r[key] for key in ("step", "loss", "call_loss", "exact_call") if key in r}
             for r in log.of("measured")
         ],
         "best": {key: best[-1][key] for key in ("step", "by", "value")} if best else None,

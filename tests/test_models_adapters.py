@@ -164,6 +164,7 @@ CALLS = """\
     [
         ([], ["get_weather", "search"]),
         (["--hold-calls"], ["get_weather", "search"]),
+        (["--free-calls"], ["get_weather", "search"]),
         (["formosa-mini"], []),
         (["--tools", "tools.py"], ["roll"]),
     ],
@@ -185,7 +186,8 @@ def test_a_chat_that_was_given_nothing_has_two_tools_to_try(
     question = "台北氣溫如何？另外，告訴我最新的關稅政策\n"
     done = CliRunner().invoke(cli, ["chat", *args], input=question, auto_envvar_prefix="FORMOSA")
     assert done.exit_code == 0, done.output
-    assert said == ["True" if "--hold-calls" in args else "None"]
+    named = "formosa-mini" in args
+    assert said == ["None" if named else str("--free-calls" not in args)]
     assert ("invented results" in done.stderr) == (offered == ["get_weather", "search"])
     names = [name for name in ("get_weather", "search", "roll") if f'"{name}"' in engine.prompts[0]]
     assert names == offered
@@ -194,15 +196,19 @@ def test_a_chat_that_was_given_nothing_has_two_tools_to_try(
 def test_serve_serves_it_where_none_is_named(
     shipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    asked: list[tuple[str, bool]] = []
 
     def opened(model: str, **options: Any) -> TemplatedChat:
-        asked.append(model)
+        asked.append((model, options["held"]))
         raise UserError("enough")
 
     monkeypatch.setattr("formosa.engines.open.open_chat", opened)
-    done = CliRunner().invoke(cli, ["serve", "--port", "0"], auto_envvar_prefix="FORMOSA")
-    assert asked == ["formosa-mini"] and done.exit_code != 0
+    for args in ([], ["--free-calls"], ["formosa-mini"], ["formosa-mini", "--hold-calls"]):
+        words = ["serve", "--port", "0", *args]
+        done = CliRunner().invoke(cli, words, auto_envvar_prefix="FORMOSA")
+        assert done.exit_code != 0
+    held = [True, False, False, True]
+    assert asked == [("formosa-mini", each) for each in held], "its calls are held by default"
 
 
 def test_without_one_the_help_is_shown_or_a_name_asked_for(

@@ -81,11 +81,10 @@ def chat() -> None:
 @click.option("--context", type=click.IntRange(min=1), help="Tokens of the context.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads. All cores by default.")
 @click.option(
-    "--hold-calls",
+    "--hold-calls/--free-calls",
     "held",
-    is_flag=True,
     default=None,
-    help="Hold calls to the schemas of their tools, by a grammar.",
+    help="Hold calls to the schemas of their tools, by a grammar. Where no model is named: held.",
 )
 @click.option(
     "--template",
@@ -112,6 +111,7 @@ def talk(
     unnamed = not model and "base_url" not in chosen
     if unnamed:
         model = named_or_default(model, say=out.say)
+        chosen.setdefault("held", True)  # as it was measured: a small model's types need it
     if "base_url" in chosen and (local := {"context", "threads"} & chosen.keys()):
         raise click.UsageError(f"--{min(local)} is for a model loaded here, not for --base-url.")
     if history is not None and (no_history or history.suffix == ".jsonl"):

@@ -26,9 +26,10 @@ _LOADED = (
                  "folder. May be repeated."),
     click.option("--template", type=click.Choice(sorted(FAMILIES)),
                  help="Formosa's format with this family's control tokens, not the model's own."),
-    click.option("--hold-calls", is_flag=True,
+    click.option("--hold-calls/--free-calls", default=None,
                  help="Hold calls to the schemas of their tools, by a grammar: names, types and "
-                 "required arguments are then always right."),
+                 "required arguments are then always right.  [default: free; held where no model "
+                 "is named]"),
 )  # fmt: skip
 
 _VLLM = (
@@ -107,7 +108,7 @@ def _keywords(values: dict[str, Any]) -> dict[str, Any]:
         "threads": values.pop("threads"),
         "adapters": _adapters(values.pop("adapters")),
         "template": values.pop("template"),
-        "held": values.pop("hold_calls"),
+        "held": values.pop("hold_calls"),  # None: as the command thinks best
     }
     if engine == "vllm":
         from formosa.engines.vllm_command import VllmOptions

@@ -106,6 +106,7 @@ def serve_model(
     """Serve models with the OpenAI API, until Ctrl-C."""
     if not names and not base_urls:
         names = (named_or_default(None, say=out.say),)
+        engine = {**engine, "held": engine["held"] is not False}
     alone = {"--name": name, "--base-url": base_urls, "--adapter": engine["adapters"]}
     if len(names) > 1 and (given := [option for option, value in alone.items() if value]):
         raise click.UsageError(f"{given[0]} is for one model, and {len(names)} are named.")
@@ -121,7 +122,8 @@ def serve_model(
     elsewhere: dict[str, Any] = {}
     if base_urls:
         elsewhere = {"base_url": base_urls, "api_key": base_key, "raw": True}
-    models = _opened(names or ("",), {**engine, **elsewhere}, name, out)
+    engine = {**engine, **elsewhere, "held": bool(engine["held"])}
+    models = _opened(names or ("",), engine, name, out)
     served = list(models)
 
     def started(url: str) -> None:

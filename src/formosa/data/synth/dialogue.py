@@ -124,7 +124,8 @@ def _different(
 def _of_set(stage: Stage, need: str) -> list[ToolSpec]:
     """Two to four of the set's tools, no two of which do the same."""
     specs: list[ToolSpec] = []
-    for spec in stage.rng.sample(stage.split(need), len(stage.split(need))):
+    every = stage.split(need)
+    for spec in stage.rng.sample(every, len(every)):
         if spec.group not in {item.group for item in specs}:
             specs.append(spec)
     if len(specs) < 2:
@@ -240,8 +241,8 @@ def multi_turn(stage: Stage) -> Turns:
         if following(asked.spec, stage.language) is None:
             break
     if stage.chance(0.2):
-        thanks, _, reply = stage.pick(stage.phrases("thanks")).partition(" | ")
-        reply = Message("assistant", reply, reasoning=thinking.of_nothing(stage))
+        thanks, _, words = stage.pick(stage.phrases("thanks")).partition(" | ")
+        reply = Message("assistant", words, reasoning=thinking.of_nothing(stage))
         messages += [Message("user", thanks), reply]
     return stage.turns(messages, specs)
 

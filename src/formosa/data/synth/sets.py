@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
-from formosa.chat.message import Message, Tool
 from formosa.data.rows import Row
 from formosa.data.synth.dialogue import KINDS, SEARCH, WEATHER, named
 from formosa.data.synth.novelty import is_new
@@ -21,8 +21,8 @@ from formosa.data.synth.specs import ToolSpec
 from formosa.data.synth.stage import SOURCE, NoSuchToolError, Stage
 
 ATTEMPTS = 25  # at a question that is new
-ALONE = ("single", "parallel")  # one tool in sight: these, but none of …
-AMONG = ("multiple", "parallel_multiple")  # … these, and the other way round
+ALONE = ("single",)  # kinds with one tool in sight …
+AMONG = ("multiple", "parallel_multiple")  # … and those with several
 SIZES = (1,) * 8 + (2,) * 5 + (3,) * 4 + (4, 4, 5)  # tools of a set
 DEMONSTRATION = 0.08  # share of the sets that have a tool for the weather and one for a search
 
@@ -60,18 +60,16 @@ def make_set(
         stage.manuals = dice
     stage.offered = _offered(stage)
     fitting = {kind: weight for kind, weight in kinds.items() if weight and _fits(kind, stage)}
-    made: list[tuple[str, tuple[Message, ...]]] = []
-    asked = set(seen)
+    made: dict[str, Row] = {}  # by question
     while fitting and len(made) < questions:
-        found = _conversation(stage, fitting, asked)
-        if found is None:
+        row = _conversation(stage, fitting, seen, made)
+        if row is None:
             break
-        made.append(found)
-        asked.add(_row("", *found, language, ()).question)
-    tools = stage.tools(stage.offered)
+        made[row.question] = row
+    tools = stage.tools(stage.offered)  # which parameters they show depends on all the calls
     return [
-        _row(f"synth-{seed}-{place}-{i}", kind, messages, language, tools)
-        for i, (kind, messages) in enumerate(made)
+        replace(row, id=f"synth-{seed}-{place}-{i}", tools=tools)
+        for i, row in enumerate(made.values())
     ]
 
 
@@ -89,13 +87,13 @@ def _offered(stage: Stage) -> tuple[ToolSpec, ...]:
 def _fits(kind: str, stage: Stage) -> bool:
     if kind == "chat":  # has no tools at all
         return False
-    return kind not in (AMONG if len(stage.offered) == 1 else ALONE[:1])
+    return kind not in (AMONG if len(stage.offered) == 1 else ALONE)
 
 
 def _conversation(
-    stage: Stage, kinds: Mapping[str, float], seen: Collection[str]
-) -> tuple[str, tuple[Message, ...]] | None:
-    """A kind and a conversation that is new; None where all has been said."""
+    stage: Stage, kinds: Mapping[str, float], seen: Collection[str], made: Collection[str]
+) -> Row | None:
+    """A conversation that is new, without its tools; None where all has been said."""
     for _ in range(ATTEMPTS):
         kind = stage.rng.choices(list(kinds), list(kinds.values()))[0]
         before = {name: set(parameters) for name, parameters in stage.used.items()}
@@ -104,13 +102,8 @@ def _conversation(
             messages, _ = KINDS[kind](stage)
         except NoSuchToolError:
             continue
-        if is_new(_row("", kind, messages, stage.language, ()), seen):
-            return kind, messages
+        row = Row("", SOURCE, kind, stage.language, messages)
+        if is_new(row, seen) and row.question not in made:
+            return row
         stage.used = before
     return None
-
-
-def _row(
-    name: str, kind: str, messages: tuple[Message, ...], language: str, tools: tuple[Tool, ...]
-) -> Row:
-    return Row(name, SOURCE, kind, language, messages, tools)

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from formosa.chat.message import Message, Tool
 from formosa.data.synth.asking import Asked, pairable
@@ -23,6 +23,7 @@ from formosa.data.synth.times import say_today
 from formosa.data.synth.wording import Wording, droppable, parse_wording
 from formosa.data.synth.words import read_yaml
 
+T = TypeVar("T")
 Turns = tuple[tuple[Message, ...], tuple[Tool, ...]]
 LANGUAGE_KEYS = {"zh-TW": "zh", "en": "en"}
 # How often a name is written as in the catalogue, in camelCase, with its domain, …
@@ -188,7 +189,7 @@ class Stage:
     def chance(self, share: float) -> bool:
         return self.rng.random() < share
 
-    def pick(self, options: Sequence[Any]) -> Any:
+    def pick(self, options: Sequence[T]) -> T:
         return options[self.rng.randrange(len(options))]
 
     def phrases(self, name: str) -> tuple[str, ...]:
@@ -214,7 +215,7 @@ class Stage:
         if self.offered:
             if not specs:
                 raise NoSuchToolError(need)
-            return self.pick(specs)  # type: ignore[no-any-return]
+            return self.pick(specs)
         if self.held_out and self.turn % 2:
             specs = unseen(need, self.language) or specs
         order = shuffled(specs, f"{self.turn // len(specs)} {self.language}")
@@ -251,7 +252,7 @@ class Stage:
         ]
         if not specs or any(spec.general for spec in self.offered):
             raise NoSuchToolError("irrelevant")
-        return self.pick(specs)  # type: ignore[no-any-return]
+        return self.pick(specs)
 
     def unfit(self, spec: ToolSpec, count: int, *, near: bool) -> list[ToolSpec]:
         """Tools none of which can answer a question for `spec`."""

@@ -56,6 +56,7 @@ for _command in (
     eval_files.merge,
     eval_files.rescore,
     eval_files.export,
+    eval_files.redact,
 ):
     evals.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""`formosa eval merge|score|export`: new files from logs. Asks no model."""
+"""`formosa eval merge|score|export|redact`: new files from logs. Asks no model."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from formosa.results import report
 from formosa.results.export import Questions, to_inspect, to_parquet
 from formosa.results.log import EvalLog, read_log
 from formosa.results.merge import merge as merge_logs
+from formosa.results.redact import redact as redact_log
 
 MISSING = 3  # exit code: made, but answers are missing
 
@@ -138,6 +139,35 @@ def export(
         asked = _questions(out, log, data_dir) if questions else None
         to_inspect(log, target, asked)
     out.say(f"wrote {target}")
+
+
+@click.command()
+@click.argument("logs", nargs=-1, required=True, type=_FILE, metavar="LOG...")
+@click.option(
+    "--out",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the new logs go, under the same names.",
+)
+@command_output
+def redact(out: Output, logs: tuple[Path, ...], folder: Path) -> None:
+    """Write LOGs without questions, replies and right answers, to be published
+
+    \b
+        formosa eval redact runs/mini/logs/*.jsonl --out published/logs
+
+    What became of every answer stays, so all figures and comparisons can be made again from the new
+    logs; nothing can be scored again. Each says the sha256 of its LOG: keep the LOGs.
+    """
+    names = [path.name for path in logs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"Two logs are called {twice}.", "redact them into two folders")
+    for path in logs:
+        made = redact_log(read_log(path), folder / path.name)
+        out.say(
+            f"{made.path}: {len(made.samples)} answers, {made.path.stat().st_size / 1e6:.2f} MB"
+        )
 
 
 def _questions(out: Output, log: EvalLog, data_dir: Path | None) -> Questions:

@@ -106,7 +106,19 @@ def test_the_flow_was_served_with_it(pair: Pair) -> None:
     assert read_json(pair.folder / "serve" / "tool-flow.json")["served"] == "pair.gguf"
 
 
-def test_the_card_verifies(pair: Pair) -> None:
+def test_the_card_names_the_adapter_and_verifies(pair: Pair) -> None:
+    assert read_json(pair.folder / "adapter" / "adapter.json") == {
+        "schema": 1,
+        "file": "pair.gguf",
+        "sha256": sha256_file(pair.adapter),
+        "bytes": pair.adapter.stat().st_size,
+        "level": "F16",
+        "base": "tiny",
+        "base_sha256": sha256_file(pair.base),
+    }
+    card = (pair.folder / "README.md").read_text(encoding="utf-8")
+    assert "base_model_relation: adapter" in card or "base_model:" not in card
+    assert sha256_file(pair.adapter) in card and "tiny+adapter/pair.gguf" in card
     done = formosa("card", "verify", pair.folder / "README.md")
     assert done.code == 0, done.out
 

@@ -15,6 +15,7 @@ from formosa import __version__
 from formosa.card import licences
 from formosa.card.hub import is_hub_id
 from formosa.card.ledger import (
+    ADAPTER,
     CONFIG,
     FLOW,
     PARITY,
@@ -53,6 +54,7 @@ class Facts:
         think_tokens: whether <think> and </think> are in the vocabulary.
         turn: control tokens of the chat template, where it is ours.
         gguf: the file to serve, "" without one; `files` are for people, as Markdown.
+        adapter: the file that is added to the base, where the run publishes it alone.
         banner: words that the base's licence wants where everybody sees them.
         plot: of the quantisation levels, "" without one.
     """
@@ -69,6 +71,7 @@ class Facts:
     architecture: str
     checkpoint: bool
     gguf: str
+    adapter: str
     files: tuple[str, ...]
     library: str
     tags: tuple[str, ...]
@@ -84,21 +87,24 @@ def gather(book: Ledger, logs: list[LogFile], name: str) -> Facts:
     ggufs = [name for name in found if name.isprintable()]  # a line break would end a command
     main = str(book.get(PARITY, "file"))
     gguf = f"gguf/{main if main in ggufs else ggufs[0]}" if ggufs else ""
+    added = str(book.get(ADAPTER, "file") or "")
+    adapter = f"adapter/{added}" if added.isprintable() and added else ""
     pretrained = book.get(SUMMARY, "objective") == "cpt"
     reasoning = _reasons(book)
     base = base_of(book)
     licence = licences.known(base["licence"])
     asked = any(log.task.startswith("bfcl") for log in logs)
     tools = not pretrained and (book.has(FLOW) or asked or _trained_calls(book))
-    files = ["`checkpoint/` (safetensors)"] * checkpoint
+    files = [f"`{escaped(adapter).replace('`', '')}`"] * bool(adapter)
+    files += ["`checkpoint/` (safetensors)"] * checkpoint
     files += [f"`gguf/{escaped(file).replace('`', '')}`" for file in ggufs]
     tags = ["Taiwan", "zhtw", "SLM", *["tool-calling", "hermes"] * tools]
-    tags += [*["reasoning"] * reasoning, *["gguf"] * bool(gguf), "formosa"]
+    tags += [*["reasoning"] * reasoning, *["gguf"] * bool(gguf or adapter), "formosa"]
     trained = book.has(SUMMARY)
     return Facts(
         name=name,
         base=base,
-        relation="finetune" if trained else "quantized" if gguf else "",
+        relation="adapter" if adapter else "finetune" if trained else "quantized" if gguf else "",
         pretrained=pretrained,
         tools=tools,
         reasoning=reasoning,
@@ -108,8 +114,9 @@ def gather(book: Ledger, logs: list[LogFile], name: str) -> Facts:
         architecture=", ".join(map(str, book.items(CONFIG, "architectures"))),
         checkpoint=checkpoint,
         gguf=gguf,
+        adapter=adapter,
         files=tuple(files),
-        library="transformers" if checkpoint else "gguf" if gguf else "",
+        library="transformers" if checkpoint else "gguf" if gguf or adapter else "",
         tags=tuple(tags),
         datasets=_datasets(book),
         banner=licence.banner if licence else "",

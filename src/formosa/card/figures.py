@@ -180,6 +180,11 @@ def _engine(sources: Sources, claim: Claim) -> str:
     return escaped(" ".join(words)) or NOTHING
 
 
+def _calls(sources: Sources, claim: Claim) -> str:
+    details = sources.log(claim.files[0]).start["model"].get("details") or {}
+    return escaped(str(details.get("calls") or "free"))
+
+
 def _scorer(sources: Sources, claim: Claim) -> str:
     score(_log(sources, claim), claim.scorer)  # it must have it
     return escaped(claim.scorer)
@@ -237,6 +242,7 @@ METRICS: dict[str, Callable[[Sources, Claim], str]] = {
     "temperature": _start("request", "temperature"),
     "max-tokens": _start("request", "max_tokens"),
     "engine": _engine,
+    "calls": _calls,
     "seeds": _each("plan", "seed"),
     "repeats": _each("plan", "repeats"),
     "plan": _plan,

@@ -35,6 +35,7 @@ ROLES = ("base", "trained")
 MODEL = "model.json"  # which base the recipe named
 REPORT, SUMMARY = "data/report.json", "train/summary.json"
 PARITY, LEVELS, FLOW = "gguf/parity.json", "gguf/levels.json", "serve/tool-flow.json"
+ADAPTER = "adapter/adapter.json"
 CONFIG = "checkpoint/config.json"
 
 
@@ -222,7 +223,7 @@ def base_of(ledger: Ledger) -> dict[str, str]:
 
 
 def has_anything(ledger: Ledger) -> bool:
-    return any(map(ledger.has, (REPORT, SUMMARY, PARITY, LEVELS, FLOW))) or any(
+    return any(map(ledger.has, (REPORT, SUMMARY, PARITY, LEVELS, ADAPTER, FLOW))) or any(
         (ledger.sources.root / "logs").glob("*.jsonl")
     )
 
@@ -233,7 +234,7 @@ def readable(ledger: Ledger) -> None:
     Raises:
         CardError: one is no JSON object.
     """
-    for name in (MODEL, REPORT, SUMMARY, PARITY, LEVELS, FLOW, CONFIG):
+    for name in (MODEL, REPORT, SUMMARY, PARITY, LEVELS, ADAPTER, FLOW, CONFIG):
         if ledger.has(name):
             try:
                 value = ledger.sources.json(name)

@@ -10,6 +10,7 @@ from typing import Any
 
 from formosa.card.figures import NOTHING
 from formosa.card.ledger import (
+    ADAPTER,
     FLOW,
     LEVELS,
     MODEL,
@@ -125,6 +126,7 @@ def training(ledger: Ledger) -> str:
         (Words("學習率排程", "Schedule"), ("schedule",)),
         (Words("精度", "Precision"), ("precision",)),
         (Words("裝箱", "Packing"), ("packing",)),
+        (Words("相同工具只算一次", "Shared beginnings computed once"), ("share_prefix",)),
         (Words("新增的詞元", "Added tokens"), ("added_tokens",)),
         (Words("隨機種子", "Seed"), ("seed",)),
         (Words("最初損失", "First loss"), ("loss", "first")),
@@ -139,7 +141,7 @@ def training(ledger: Ledger) -> str:
         (Words("套件", "Packages"), ("versions",)),
         (Words("對話模板 sha256", "Template sha256"), ("template_sha256",)),
     ]
-    empty = ("lora", "dropped", "added_tokens")
+    empty = ("lora", "dropped", "share_prefix", "added_tokens")
     lines = [line for line in lines if line[1][0] not in empty or ledger.get(SUMMARY, *line[1])]
     return ledger.settings("training", [*base, *_cells(ledger, SUMMARY, lines)])
 
@@ -185,6 +187,18 @@ def exported(ledger: Ledger) -> str:
         (Words("sha256", "sha256"), ("sha256",)),
     ]
     return ledger.settings("exported", _cells(ledger, PARITY, lines))
+
+
+def adapter(ledger: Ledger) -> str:
+    lines: list[Line] = [
+        (Words("檔案", "File"), ("file",)),
+        (Words("精度", "Level"), ("level",)),
+        (Words("位元組", "Bytes"), ("bytes",)),
+        (Words("sha256", "sha256"), ("sha256",)),
+        (Words("加在哪個基底上", "Added to the base"), ("base",)),
+        (Words("基底檔 sha256", "Base sha256"), ("base_sha256",)),
+    ]
+    return ledger.settings("adapter", _cells(ledger, ADAPTER, lines)) if ledger.has(ADAPTER) else ""
 
 
 LEVEL_HEADS = {

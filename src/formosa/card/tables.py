@@ -161,15 +161,23 @@ def purity_table(ledger: Ledger, logs: list[LogFile]) -> str:
 def logs_table(ledger: Ledger, logs: list[LogFile]) -> str:
     """Every log file, shards one by one."""
     heads = [LOG, WHO, Words("模型檔 sha256", "Model sha256"), Words("引擎", "Engine")]
+    held = any(is_held(ledger, log) for log in logs)
+    heads += [Words("工具呼叫", "Calls")] * held
     heads += [Words("題數／題庫 × 次數", "Questions / of × repeats"), Words("種子", "Seed")]
     heads += [Words("溫度", "Temperature"), Words("詞元上限", "Token limit")]
     heads += [Words("完成時間", "Finished"), Words("紀錄檔 sha256", "Log sha256")]
-    metrics = ["path", "model", "model-sha256", "engine", "plan", "seeds", "temperature"]
-    metrics += ["max-tokens", "finished", "sha256"]
+    metrics = ["path", "model", "model-sha256", "engine", *["calls"] * held, "plan", "seeds"]
+    metrics += ["temperature", "max-tokens", "finished", "sha256"]
     rows: list[list[Cell]] = [
         [Ask(metric, (name,)) for metric in metrics] for log in logs for name in log.names
     ]
     return ledger.table("logs", heads, 1, rows)
+
+
+def is_held(ledger: Ledger, log: LogFile) -> bool:
+    """Whether a grammar held the calls to the schemas of their tools."""
+    details = ledger.sources.log(log.name).start["model"].get("details")
+    return isinstance(details, dict) and bool(details.get("calls"))
 
 
 def tasks_table(ledger: Ledger, logs: list[LogFile]) -> str:

@@ -148,6 +148,8 @@ def _told(book: Ledger, logs: list[LogFile], known: Facts) -> dict[str, Any]:
         "bfcl": tables.bfcl(book, logs),
         "other": tables.other(book, logs),
         "differences": tables.differences(book, logs),
+        "held": any(tables.is_held(book, log) for log in logs),
+        "adapter": bool(known.adapter),
         "purity": tables.purity_table(book, logs),
         "report": book.has(REPORT),
         "data_sources": stage_tables.data_sources(book),
@@ -163,6 +165,8 @@ def _shared(book: Ledger, logs: list[LogFile], known: Facts) -> dict[str, Any]:
         "think_tokens": known.think_tokens,
         "gguf": known.gguf,
         "gguf_shell": shlex.quote(known.gguf),
+        "with_adapter": _with_adapter(book, known),
+        "redacted": any("redacted" in book.sources.log(log.name).start for log in logs),
         "modelfile": code_block(ollama, "text"),
         "ollama_name": _ollama_name(known.name),
         "own_template": known.turn is not None,
@@ -178,10 +182,18 @@ def _shared(book: Ledger, logs: list[LogFile], known: Facts) -> dict[str, Any]:
         "training": stage_tables.training(book),
         "parity": stage_tables.parity(book) if book.has(PARITY) else "",
         "exported": stage_tables.exported(book),
+        "adapter": stage_tables.adapter(book),
         "levels": stage_tables.levels(book),
         "citation": facts.citation(book, logs, known),
         "claims_file": CLAIMS_FILE,
     }
+
+
+def _with_adapter(book: Ledger, known: Facts) -> str:
+    """The model's name in a command: base and adapter, "" where there is none."""
+    if not known.adapter:
+        return ""
+    return shlex.quote(f"{book.get(ledger.ADAPTER, 'base')}+{known.adapter}")
 
 
 def _one_line(name: str) -> str:

@@ -232,10 +232,11 @@ def _export(run: Run) -> list[Path]:
         progress=lambda done, of: run.report.progress(done, of, "tensors"),
     )
     made = files_of(run.gguf.parent, config.every_level, parity)
-    return [*made, _write_adapter(run, metadata)] if run.adapter else made
+    return [*made, *_write_adapter(run, metadata)] if run.adapter else made
 
 
-def _write_adapter(run: Run, metadata: Mapping[str, Value]) -> Path:
+def _write_adapter(run: Run, metadata: Mapping[str, Value]) -> list[Path]:
+    """The adapter as a GGUF file, and what the card says of it."""
     from formosa.checkpoints import checkpoint_folder
     from formosa.export.adapter import write_adapter
 
@@ -255,7 +256,20 @@ def _write_adapter(run: Run, metadata: Mapping[str, Value]) -> Path:
         metadata=metadata,
     )
     run.report.say(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-    return path
+    report = path.with_name("adapter.json")
+    write_json(
+        report,
+        {
+            "schema": 1,
+            "file": path.name,
+            "sha256": sha256_file(path),
+            "bytes": path.stat().st_size,
+            "level": level,
+            "base": base.name,
+            "base_sha256": base.sha256(),
+        },
+    )
+    return [path, report]
 
 
 def _serve(run: Run) -> list[Path]:

@@ -28,10 +28,11 @@ def test_a_command_has_these_options(
     words = shlex.split(line, comments=True)[1:]
     command: click.Command = cli
     while isinstance(command, click.Group):
-        found = command.get_command(click.Context(command), words[0])
+        name = words[0] if words else ""  # `formosa chat`: of the model that is built in
+        found = command.get_command(click.Context(command), name)
         if found is not None:
             words.pop(0)
-        else:  # `formosa chat MODEL`: the group's hidden command
+        else:  # `formosa chat [MODEL]`: the group's hidden command
             found = next(item for item in command.commands.values() if item.hidden)
         command = found
     command.make_context(command.name, list(words))

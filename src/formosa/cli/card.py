@@ -116,6 +116,7 @@ def verify(
         formosa card verify README.md --json | jq '.findings[].code'
         formosa card verify README.md --rerun --limit 40 --base-url http://127.0.0.1:8000/v1
         formosa card verify runs/mini/README.md --rerun --model runs/mini
+        formosa card verify formosa-mini          # the card of our own model, which is built in
 
     --run-code runs a stranger's Python: in a process of its own with limits, without network but
     the scripted server, without your environment; still, read the code first.
@@ -170,7 +171,11 @@ def _folders(given: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _card_file(path: Path) -> Path:
-    """The card itself; a run folder means its card."""
+    """The card itself; a run folder means its card, and so does the name of a model of ours."""
+    from formosa.models import ADAPTERS
+
+    if (ours := ADAPTERS.get(str(path))) is not None and not path.exists():
+        path = ours.folder
     if not path.is_dir():
         return path
     if not (path / CARD_NAME).exists():

@@ -33,6 +33,7 @@ def chat() -> None:
     """Talk to a model in the terminal
 
     \b
+        formosa chat
         formosa chat smollm2-135m
         formosa chat runs/mini --tools examples/tools_weather.py
         formosa chat runs/mini --mcp "npx -y some-mcp-server" --log calls.jsonl
@@ -40,7 +41,8 @@ def chat() -> None:
         echo 台北氣溫如何？ | formosa chat runs/mini --json
 
     MODEL is a folder, a run, a .gguf file, hf:org/name or a built-in name. With --base-url it is
-    the name of the model on that server. Type /help in the chat.
+    the name of the model on that server. Without it our own small model answers, and has two tools
+    with invented results to try it with. Type /help in the chat.
 
     A tool that may change things asks before it runs. What is said at the keyboard is kept under
     your state folder (~/.local/state/formosa/chats); --history names another file, also to go on

@@ -33,6 +33,7 @@ def serve() -> None:
     """Serve models with the OpenAI API, and a page to chat with them, until Ctrl-C.
 
     \b
+        formosa serve
         formosa serve runs/mini
         formosa serve runs/mini --tools examples/tools_weather.py
         formosa serve runs/mini runs/other
@@ -43,7 +44,8 @@ def serve() -> None:
         formosa serve check http://127.0.0.1:8000/v1
 
     MODEL is a folder, a run, a .gguf file, hf:org/name or a built-in name; several are served by
-    their names. It listens on this machine only; another address needs a key.
+    their names; without one our own small model is. It listens on this machine only; another
+    address needs a key.
 
     The chat page is at / on the same address. The tools of --tools and --mcp run for that page, in
     this process; clients of the API run their own.

@@ -57,7 +57,9 @@ def test_an_adapter_is_said_to_be_one(run: Path) -> None:
         ("加在哪個基底上", "gemma-3-270m"),
         ("基底檔", HEX[::-1]),
     ]
-    assert "formosa chat gemma-3-270m+adapter/mini.gguf" in card.body
+    for command in ("chat", "serve"):
+        assert f"formosa {command} gemma-3-270m+adapter/mini.gguf" in card.body
+        assert f"formosa {command} runs/" not in card.body
     assert "- **Files:** `adapter/mini.gguf`" in card.body
     assert "“Base” is the file of the base without the adapter" in card.body
     assert "「訓練前」是不加 adapter 的基底檔案" in card.body

@@ -34,6 +34,13 @@ def test_the_card_verifies_by_the_models_name(
     assert done.json["claims"]["supported"] == done.json["claims"]["total"] > 500
 
 
+def test_the_card_is_ready_to_be_read_by_others() -> None:
+    text = (OURS.folder / "README.md").read_text(encoding="utf-8")
+    assert "before you publish" not in text and "發布前" not in text
+    assert "formosa chat gemma-3-270m+adapter/formosa-mini.gguf" in text
+    assert "formosa chat runs/" not in text
+
+
 def test_a_changed_score_is_found(tmp_path: Path) -> None:
     shutil.copytree(OURS.folder, tmp_path / "formosa-mini")
     path = tmp_path / "formosa-mini" / "logs" / "trained-bfcl-simple.jsonl"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from formosa import models
 from formosa.cli.main import cli
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import TemplatedChat
@@ -92,7 +93,10 @@ def test_a_usage_error_shows_the_usage_of_chat() -> None:
     assert "talk" not in result.stderr, "the name of the hidden command"
 
 
-def test_a_model_or_a_server_is_needed() -> None:
+def test_a_model_or_a_server_is_needed_where_none_is_built_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(models, "ADAPTERS", {})
     result = invoke("--temperature", "1")
     assert result.exit_code == 2
     assert "Name a model, or a server" in result.stderr

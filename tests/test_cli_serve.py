@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from formosa import models
 from formosa.cli.serve import serve
 from formosa.engines.protocol import ChatModel
 from formosa.engines.scripted import ScriptedEngine
@@ -139,7 +140,10 @@ def test_an_adapter_without_a_name_or_with_a_taken_one_is_refused(
     assert opened == {}
 
 
-def test_nothing_to_serve_is_a_usage_error_under_the_group_s_name(opened: dict[str, Any]) -> None:
+def test_nothing_to_serve_is_a_usage_error_under_the_group_s_name(
+    opened: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "ADAPTERS", {})  # nothing is built in
     result = CliRunner().invoke(serve, [])
     assert result.exit_code == 2
     wrong = CliRunner().invoke(serve, ["--prot", "1"])

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from formosa.card.markdown import Document
+from formosa.card.markdown import Document, read_document
+from formosa.card.values import Card, read_card
+from formosa.card.write import write_card
 from formosa.results.log import read_log
 from formosa.results.metrics import summary
 
@@ -244,6 +246,13 @@ def make_run(folder: Path) -> Path:
 
 
 _BOTH = re.compile(r"(.*[^\x00-\x7f][^ ]*) ([ -~]*[A-Za-z][ -~]*)")
+
+
+def written(run: Path) -> tuple[Card, Document]:
+    """The card of a run, as it was just written."""
+    write_card(run)
+    card = read_card(run / "README.md")
+    return card, read_document(card.body)
 
 
 def rows(document: Document, name: str) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from card_run import flow_messages, make_run, rows, write_json, write_lines, write_log
+from card_run import flow_messages, make_run, rows, write_json, write_lines, write_log, written
 from formosa.card.claims import (
     CLAIMS_FILE,
     MODEL_INDEX,
@@ -28,9 +28,9 @@ from formosa.card.claims import (
     read_claims,
 )
 from formosa.card.figures import METRICS, Sources, plain
-from formosa.card.markdown import Document, read_document
+from formosa.card.markdown import read_document
 from formosa.card.run_files import at_pointer, pointer_to
-from formosa.card.values import Card, read_card
+from formosa.card.values import read_card
 from formosa.card.write import write_card
 from formosa.errors import CardError, LogError
 
@@ -42,12 +42,6 @@ SHARED = ("scores", "tasks", "logs", "programs")
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return make_run(tmp_path)
-
-
-def written(run: Path) -> tuple[Card, Document]:
-    write_card(run)
-    card = read_card(run / "README.md")
-    return card, read_document(card.body)
 
 
 def code_blocks(text: str, language: str) -> list[str]:

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from card_run import HEX, make_run, rows, write_json, write_log
-from formosa.card.markdown import Document, read_document
-from formosa.card.values import Card, read_card
+from card_run import HEX, make_run, rows, write_json, write_log, written
 from formosa.card.verify import check_card, read_subject
 from formosa.card.write import write_card
 from formosa.cli.eval import evals
@@ -31,12 +29,6 @@ HELD = {"model": {"details": {"engine": "llama.cpp", "calls": "held to their sch
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return make_run(tmp_path)
-
-
-def written(run: Path) -> tuple[Card, Document]:
-    write_card(run)
-    card = read_card(run / "README.md")
-    return card, read_document(card.body)
 
 
 def errors(run: Path) -> list[str]:

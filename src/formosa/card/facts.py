@@ -88,16 +88,16 @@ def gather(book: Ledger, logs: list[LogFile], name: str) -> Facts:
     main = str(book.get(PARITY, "file"))
     gguf = f"gguf/{main if main in ggufs else ggufs[0]}" if ggufs else ""
     added = str(book.get(ADAPTER, "file") or "")
-    adapter = f"adapter/{added}" if added.isprintable() and added else ""
+    adapter = f"adapter/{added}" if added and added.isprintable() else ""
     pretrained = book.get(SUMMARY, "objective") == "cpt"
     reasoning = _reasons(book)
     base = base_of(book)
     licence = licences.known(base["licence"])
     asked = any(log.task.startswith("bfcl") for log in logs)
     tools = not pretrained and (book.has(FLOW) or asked or _trained_calls(book))
-    files = [f"`{escaped(adapter).replace('`', '')}`"] * bool(adapter)
+    files = [_file(adapter)] * bool(adapter)
     files += ["`checkpoint/` (safetensors)"] * checkpoint
-    files += [f"`gguf/{escaped(file).replace('`', '')}`" for file in ggufs]
+    files += [_file(f"gguf/{file}") for file in ggufs]
     tags = ["Taiwan", "zhtw", "SLM", *["tool-calling", "hermes"] * tools]
     tags += [*["reasoning"] * reasoning, *["gguf"] * bool(gguf or adapter), "formosa"]
     trained = book.has(SUMMARY)
@@ -122,6 +122,11 @@ def gather(book: Ledger, logs: list[LogFile], name: str) -> Facts:
         banner=licence.banner if licence else "",
         plot=next((plot for plot in PLOTS if book.has(plot)), ""),
     )
+
+
+def _file(path: str) -> str:
+    """A file's path in a line of Markdown."""
+    return f"`{escaped(path).replace('`', '')}`"
 
 
 def _text(book: Ledger, name: str) -> str:

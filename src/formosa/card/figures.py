@@ -174,15 +174,19 @@ def _start(part: str, key: str) -> Callable[[Sources, Claim], str]:
     return lambda sources, claim: escaped(_shown(sources.log(claim.files[0]).start[part].get(key)))
 
 
+def _details(sources: Sources, claim: Claim) -> Any:
+    """How the model ran, as the log says it."""
+    return sources.log(claim.files[0]).start["model"].get("details") or {}
+
+
 def _engine(sources: Sources, claim: Claim) -> str:
-    details = sources.log(claim.files[0]).start["model"].get("details") or {}
+    details = _details(sources, claim)
     words = [str(details[key]) for key in ("engine", "version") if details.get(key)]
     return escaped(" ".join(words)) or NOTHING
 
 
 def _calls(sources: Sources, claim: Claim) -> str:
-    details = sources.log(claim.files[0]).start["model"].get("details") or {}
-    return escaped(str(details.get("calls") or "free"))
+    return escaped(str(_details(sources, claim).get("calls") or "free"))
 
 
 def _scorer(sources: Sources, claim: Claim) -> str:

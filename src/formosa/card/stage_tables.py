@@ -198,7 +198,7 @@ def adapter(ledger: Ledger) -> str:
         (Words("加在哪個基底上", "Added to the base"), ("base",)),
         (Words("基底檔 sha256", "Base sha256"), ("base_sha256",)),
     ]
-    return ledger.settings("adapter", _cells(ledger, ADAPTER, lines)) if ledger.has(ADAPTER) else ""
+    return ledger.settings("adapter", _cells(ledger, ADAPTER, lines))
 
 
 LEVEL_HEADS = {

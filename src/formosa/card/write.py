@@ -182,7 +182,7 @@ def _shared(book: Ledger, logs: list[LogFile], known: Facts) -> dict[str, Any]:
         "training": stage_tables.training(book),
         "parity": stage_tables.parity(book) if book.has(PARITY) else "",
         "exported": stage_tables.exported(book),
-        "adapter": stage_tables.adapter(book),
+        "adapter_table": stage_tables.adapter(book),
         "levels": stage_tables.levels(book),
         "citation": facts.citation(book, logs, known),
         "claims_file": CLAIMS_FILE,

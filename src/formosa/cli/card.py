@@ -172,10 +172,10 @@ def _folders(given: tuple[str, ...]) -> dict[str, Path]:
 
 def _card_file(path: Path) -> Path:
     """The card itself; a run folder means its card, and so does the name of a model of ours."""
-    from formosa.models import ADAPTERS
+    if not path.exists():
+        from formosa.models import ADAPTERS
 
-    if (ours := ADAPTERS.get(str(path))) is not None and not path.exists():
-        path = ours.folder
+        path = ADAPTERS[str(path)].folder if str(path) in ADAPTERS else path
     if not path.is_dir():
         return path
     if not (path / CARD_NAME).exists():

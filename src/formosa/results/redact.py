@@ -28,7 +28,7 @@ def redact(log: EvalLog, path: Path) -> EvalLog:
             or is what lies in `path`.
         UserError: `path` can't be written.
     """
-    if log.end is None:
+    if not log.finished:
         raise LogError(
             f"{log.path} is not finished: {len(log.samples)} of {log.planned} answers.",
             f"ask the rest first: formosa eval retry {log.path}",
@@ -41,7 +41,6 @@ def redact(log: EvalLog, path: Path) -> EvalLog:
     if model.get("path"):
         model["path"] = PurePath(str(model["path"])).name  # a machine's folders are nobody's affair
     start = {**log.start, "model": model, "redacted": {"sha256": sha256_file(log.path)}}
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         file.write(json_line(start))
         for record in log.samples:

@@ -205,8 +205,8 @@ def peak():
 folder = Path(sys.argv[1])
 base, adapter = folder / "base", folder / "adapter"
 base.mkdir(); adapter.mkdir()
-names = [f"model.layers.{i}.mlp.up_proj" for i in range(16)]
-for n in range(4):
+names = [f"model.layers.{i}.mlp.up_proj" for i in range(32)]
+for n in range(8):
     part = {f"{name}.weight": torch.ones(4096, 2048, dtype=torch.bfloat16)
             for name in names[4 * n : 4 * n + 4]}
     save_file(part, base / f"model-{n}.safetensors")
@@ -226,13 +226,14 @@ print(json.dumps([before, peak()]))
 
 
 def test_memory_is_bounded_by_one_matrix_and_one_part(tmp_path: Path) -> None:
-    """A checkpoint of 256 MB in four files, matrices of 16 MB, parts of 32 MB: what is held is a
-    few matrices and a part, so a model of 6 GB needs as little above its own largest ones."""
+    """A checkpoint of 512 MB in eight files, matrices of 16 MB, parts of 32 MB: what is held is a
+    file's pages, a few matrices and a part (some 190 MB; less where the process has freed memory
+    left), so a model of 6 GB needs as little above its own largest ones."""
     done = subprocess.run(
         [sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     before, after = json.loads(done.stdout)
-    assert after - before < 160 << 20
+    assert after - before < 256 << 20
     merged = Shards(tmp_path / "merged")
     assert float(merged.read("model.layers.7.mlp.up_proj.weight")[5, 5]) == 9.0  # 1 + 8/8 · 8

@@ -175,8 +175,8 @@ def test_an_entry_that_contradicts_itself_is_refused(change: Mapping[str, Any], 
 
 def test_the_catalogue_is_large_and_has_every_json_type() -> None:
     specs = catalogue()
-    assert len(specs) >= 320
-    assert len({one.domain for one in specs}) >= 45
+    assert len(specs) >= 1000
+    assert len({one.domain for one in specs}) >= 80
     found = Counter(kind for one in specs for kind in types_in(one.tool("en").schema()))
     assert set(found) == {
         *("string", "integer", "number", "boolean", "object", "null", "enum", "default"),
@@ -226,6 +226,18 @@ def test_every_schema_is_one() -> None:
             schema = one.tool(language).schema()
             jsonschema.Draft202012Validator.check_schema(schema)
             assert set(schema["required"]) <= set(schema["properties"])
+
+
+def test_no_two_tools_are_called_alike_in_any_style() -> None:
+    """`ab_test` and `abTest` are one name where names are written in one style."""
+    bare = Counter(one.name.replace("_", "").lower() for one in catalogue())
+    assert not [name for name, count in bare.items() if count > 1]
+
+
+def test_most_tools_can_be_asked_for_twice_in_one_breath() -> None:
+    specs = catalogue()
+    assert sum(bool(one.vary or one.more) for one in specs) > 0.7 * len(specs)
+    assert sum(bool(one.more) for one in specs) > 0.3 * len(specs)
 
 
 def test_no_two_tools_are_described_alike() -> None:

@@ -1,12 +1,12 @@
 """A seeded generator of tool-calling conversations in zh-TW and English.
 
     domains/*.yaml   the tools, what they take, and the ways people ask for them (plain data)
-    words.yaml       names of cities, dishes, stations, laws … in both languages
+    words/*.yaml     names of cities, dishes, stations, works of art … in both languages
     pieces.yaml      pieces of invented names, titles, files
     phrases.yaml     what surrounds a question: greetings, connectors, refusals, errors
     chat.yaml        ordinary questions with their answers
     wording.py       the small grammar of a question
-    words.py         reads words.yaml
+    words.py         reads words/
     grammars.py      invented names, titles, dates, codes
     slots.py         values and their words
     times.py         days and clock times

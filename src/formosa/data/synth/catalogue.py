@@ -32,7 +32,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
 from formosa.data.synth.calculate import CALCULATIONS
@@ -42,7 +41,7 @@ from formosa.data.synth.specs import Pair, Parameter
 from formosa.data.synth.specs import ToolSpec as ToolSpec
 from formosa.data.synth.structures import Field, Objects
 from formosa.data.synth.wording import Wording, holes, parse_wording, sure_holes
-from formosa.data.synth.words import read_yaml
+from formosa.data.synth.words import read_folder
 
 FIELDS = {
     "name", "does", "doc", "parameters", "en", "zh", "vary", "more", "result", "say", "reply",
@@ -214,12 +213,9 @@ def catalogue() -> tuple[ToolSpec, ...]:
     Raises:
         ValueError: an entry contradicts itself, or two have the same name.
     """
-    folder = resources.files("formosa.data.synth").joinpath("domains")
-    specs: list[ToolSpec] = []
-    for file in sorted(folder.iterdir(), key=lambda item: item.name):
-        if file.name.endswith(".yaml"):
-            domain = file.name.removesuffix(".yaml")
-            specs += [read_spec(entry, domain) for entry in read_yaml("domains", file.name)]
+    specs = [
+        read_spec(entry, domain) for domain, entries in read_folder("domains") for entry in entries
+    ]
     names = [spec.name for spec in specs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

@@ -74,7 +74,7 @@ def paired(stage: Stage) -> Turns:
 
 def parallel_multiple(stage: Stage) -> Turns:
     text, asked, specs = _different(stage, stage.target())
-    if len(asked) == 2 and stage.chance(0.2):  # one of the two is called twice
+    if len(asked) == 2 and stage.chance(0.3):  # one of the two is called twice
         again = stage.pick(specs)
         more, several = ask_several(
             again, stage.scene, stage.ways(again), 2, stage.phrases("connector")

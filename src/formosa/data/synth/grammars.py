@@ -102,7 +102,7 @@ def month(rng: random.Random, zh: bool) -> str:
 
 
 def place(rng: random.Random, zh: bool) -> str:
-    """A town that does not exist; real ones are in words.yaml."""
+    """A town that does not exist; real ones are in words/."""
     if zh:
         return piece(rng, "zh_town") + piece(rng, "zh_town_kind")
     return invented(rng)

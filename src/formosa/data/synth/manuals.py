@@ -108,7 +108,7 @@ def _told(
 
 def _tells_default(text: str) -> bool:
     """Whether a description tells its default."""
-    return "default" in text or "預設" in text
+    return "default" in text.lower() or "預設" in text
 
 
 def _example(slot: object, rng: random.Random, language: str, said: Collection[str]) -> str:

@@ -13,7 +13,7 @@
     enum celsius:Celsius:攝氏, kelvin      value:English words:zh-TW words
     intenum 1:low:低, 2:high:高            the same with whole numbers as values
     words jazz:爵士樂, rock:搖滾樂         free text, copied in the language of the question
-    city                       a list of words.yaml, copied likewise
+    city                       a list of words/, copied likewise
     quoted message             the same in quotation marks that don't belong to the value
     city.unit                  an attribute of the city that the call has already
     list int 1..99 x3..5       several of a slot

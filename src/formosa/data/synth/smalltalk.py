@@ -1,6 +1,6 @@
 """Ordinary questions with their answers: a model must not call a tool for everything.
 
-`chat.yaml` holds them in both languages. `{country}` is a word of words.yaml, `{country.capital}`
+`chat.yaml` holds them in both languages. `{country}` is a word of words/, `{country.capital}`
 what belongs to it; `{a}` and `{b}` are small numbers with their `{sum}` (also `{larger}`),
 `{product}` and `{twice}`. `not` names the domains whose tools could be called for it after all.
 """

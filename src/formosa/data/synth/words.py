@@ -1,8 +1,9 @@
-"""The word lists of `words.yaml`: names of things in both languages, with attributes."""
+"""The word lists of `words/`: names of things in both languages, with attributes."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from itertools import product
@@ -31,10 +32,25 @@ def read_yaml(*path: str) -> Any:
     return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
+def read_folder(name: str) -> Iterator[tuple[str, Any]]:
+    """The YAML files of a folder of this package, by name and without its ending."""
+    folder = resources.files("formosa.data.synth").joinpath(name)
+    for file in sorted(folder.iterdir(), key=lambda item: item.name):
+        if file.name.endswith(".yaml"):
+            yield file.name.removesuffix(".yaml"), read_yaml(name, file.name)
+
+
 @functools.cache
 def _lists() -> dict[str, Any]:
-    value: dict[str, Any] = read_yaml("words.yaml")
-    return value
+    """The lists of all files; `attributes` is one table, whichever file says it."""
+    lists: dict[str, Any] = {"attributes": {}}
+    for file, entries in read_folder("words"):
+        lists["attributes"] |= entries.pop("attributes", {})
+        twice = lists.keys() & entries.keys()
+        if twice:
+            raise ValueError(f"words/{file}.yaml has other files' lists {sorted(twice)}")
+        lists |= entries
+    return lists
 
 
 @functools.cache

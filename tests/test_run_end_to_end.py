@@ -38,15 +38,14 @@ export:
 serve:
   context: 8192
 eval:
-  tasks:
-    - {{name: mini-zh-tw, limit: 2}}
-    - {{name: bfcl-simple, limit: 2}}
+  tasks: {tasks}
   max_tokens: {max_tokens}
   concurrency: 2
   context: 8192
 """
 STAGES = ["model", "data", "train", "export", "serve", "eval", "card"]
 TASKS = ["mini-zh-tw", "bfcl-simple"]
+ASKED = "[{name: mini-zh-tw, limit: 2}, {name: bfcl-simple, limit: 2}]"
 
 
 class Life:
@@ -58,9 +57,10 @@ class Life:
         self.folder = here / "runs" / "life"
         self.first = self.run(max_tokens=12)
 
-    def run(self, *, max_tokens: int, json: bool = False) -> Done:
+    def run(self, *, max_tokens: int, tasks: str = ASKED, json: bool = False) -> Done:
         recipe = self.here / "life.yaml"
-        recipe.write_text(RECIPE.format(base=self.base, max_tokens=max_tokens), encoding="utf-8")
+        text = RECIPE.format(base=self.base, max_tokens=max_tokens, tasks=tasks)
+        recipe.write_text(text, encoding="utf-8")
         options = ["--json"] if json else []
         with patch.dict(os.environ, {"COLUMNS": "200"}):  # a table that needs no folding
             return formosa("run", recipe, "--runs", self.here / "runs", *options)
@@ -188,4 +188,31 @@ def test_again_nothing_is_done_and_one_changed_setting_does_what_follows(life: L
         == 9
     )
     assert (life.folder / ".previous" / "logs" / "base-bfcl-simple.jsonl").exists()
+    assert formosa("card", "verify", life.folder / "README.md").code == 0
+
+
+def test_a_task_that_is_asked_as_before_keeps_its_log(life: Life) -> None:
+    """Another task in the recipe is no reason to ask the others again."""
+    assert life.run(max_tokens=9).code == 0
+    logs = life.folder / "logs"
+    kept, cut, gone = (
+        sorted(logs.glob(f"*-{name}.jsonl")) for name in ("bfcl-simple", "mini-zh-tw", "no-task")
+    )
+    assert (len(kept), len(cut), gone) == (2, 2, [])
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept}
+
+    fewer = life.run(
+        max_tokens=9, tasks="[{name: mini-zh-tw, limit: 1}, {name: bfcl-simple, limit: 2}]"
+    )
+    assert fewer.code == 0, fewer.err
+    assert fewer.err.count("plan.samples: 2 in the log, 1 now. It is set aside.") == 2
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept} == before
+    assert all(len(read_log(path).samples) == 1 for path in cut)
+
+    without = life.run(max_tokens=9, tasks="[{name: bfcl-simple, limit: 2}]")
+    assert without.code == 0, without.err
+    assert stages_of(without, "▶") == ["data", "eval", "card"]
+    assert sorted(logs.glob("*.jsonl")) == kept
+    assert all((life.folder / ".previous" / "logs" / path.name).exists() for path in cut)
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept} == before
     assert formosa("card", "verify", life.folder / "README.md").code == 0

@@ -107,6 +107,29 @@ def test_files_changed_after_completion_are_not_continued_from(tmp_path: Path) -
     assert not (tmp_path / "train").exists()
 
 
+def test_a_stage_that_sorts_its_files_keeps_those_of_other_inputs_as_they_were_left(
+    tmp_path: Path,
+) -> None:
+    """An evaluation log says what it answers; asked the same again, it is not asked again."""
+    state = finished(tmp_path)
+    write(tmp_path, "train/x", "edited")
+    write(tmp_path, "train/z", "of whom?")
+    state.begin("train", "b", ("train",), sorts=True)
+    assert {path.name for path in (tmp_path / "train").iterdir()} == {"y"}
+    assert {path.name for path in (tmp_path / ".previous" / "train").iterdir()} == {"x", "z"}
+
+    write(tmp_path, "train/w", "half")  # and then it was interrupted
+    State(tmp_path).begin("train", "c", ("train",), sorts=True)
+    assert {path.name for path in (tmp_path / "train").iterdir()} == {"w", "y"}
+
+
+def test_a_stage_that_sorts_its_files_takes_over_none_without_a_state(tmp_path: Path) -> None:
+    write(tmp_path, "train/x", "of whom?")
+    State(tmp_path).begin("train", "a", ("train",), sorts=True)
+    assert (tmp_path / ".previous" / "train" / "x").exists()
+    assert not (tmp_path / "train").exists()
+
+
 @pytest.mark.parametrize("text", ['{"schema": 2, "stages": {}}', "[1]", '"x"', '{"stages": {}}'])
 def test_a_state_of_another_version_is_refused(tmp_path: Path, text: str) -> None:
     write(tmp_path, "state.json", text)

@@ -65,6 +65,10 @@ class LogError(UserError):
     """An evaluation log is damaged, or belongs to another run."""
 
 
+class OtherRunError(LogError):
+    """A log is whole, but of another task, model, plan or request."""
+
+
 class CardError(UserError):
     """A model card cannot be written or read."""
 

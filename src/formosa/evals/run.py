@@ -28,8 +28,8 @@ from formosa.errors import (
     ContextError,
     EngineError,
     FormosaError,
-    LogError,
     MessageError,
+    OtherRunError,
     UserError,
 )
 from formosa.evals.lanes import Lanes, StoppedError, Turn
@@ -86,7 +86,8 @@ async def run_task(
         say: takes remarks for the person.
 
     Raises:
-        LogError: the log belongs to another run, is damaged, or is being written.
+        OtherRunError: the log belongs to another run.
+        LogError: the log is damaged, or is being written.
         StoppedError: no server answers any more; answered samples are kept.
         UserError: a bad argument, or the disk is full; answered samples are kept.
     """
@@ -131,14 +132,14 @@ def _missing(plan: Plan, log: EvalLog, *, retry: bool) -> set[Key]:
     """What is to be asked.
 
     Raises:
-        LogError: a question that is in the log would be asked differently now.
+        OtherRunError: a question that is in the log would be asked differently now.
     """
     there = {short.key: short for short in log.briefs}
     if there:
         for planned in plan.requests():
             short = there.get(planned.key)
             if short and short.request != planned.sha256 and not (retry and short.failed):
-                raise LogError(
+                raise OtherRunError(
                     f"{log.path} belongs to another run: the question {planned.sample.id} "
                     "is asked in other words now.",
                     f"write into another folder with --out, or begin again after: rm {log.path}",

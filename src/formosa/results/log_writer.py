@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from formosa.errors import LogError
+from formosa.errors import LogError, OtherRunError
 from formosa.files import Closing, JsonLines, explain_os_error, hold
 from formosa.results.log import EvalLog, Stored, brief, now, read_log
 from formosa.results.same_run import differences
@@ -36,8 +36,8 @@ class LogWriter(Closing):
         log: what was in the file when it was opened.
 
     Raises:
-        LogError: another process writes this log; or it belongs to another task, model, plan or
-            request; or it is damaged.
+        OtherRunError: it belongs to another task, model, plan or request.
+        LogError: another process writes this log; or it is damaged.
         UserError: the disk is full or the folder cannot be written.
     """
 
@@ -115,7 +115,7 @@ def _locked(path: Path) -> int:
 def _refuse_other(log: EvalLog, start: Mapping[str, Any]) -> None:
     found = differences(log.start, start)
     if found:
-        raise LogError(
+        raise OtherRunError(
             f"{log.path} belongs to another run: {'; '.join(found)}.",
             f"write into another folder with --out, or begin again after: rm {log.path}",
         )

@@ -20,6 +20,7 @@ from formosa.run.recipe import Recipe
 from formosa.wheels import Say, cache_folder
 
 Role = Literal["base", "trained"]
+ROLES: tuple[Role, ...] = ("base", "trained")
 
 
 class Answering(NamedTuple):

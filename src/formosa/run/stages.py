@@ -27,7 +27,7 @@ import formosa.zh
 from formosa.errors import CardError
 from formosa.files import sha256_file, sha256_json, write_json, write_text
 from formosa.models import BUILTIN, Model, resolve
-from formosa.run.answering import Answering, Role, check_adapter
+from formosa.run.answering import Answering, check_adapter
 from formosa.run.recipe import Recipe, dump_recipe
 from formosa.run.report import Report
 from formosa.run.state import State, locked
@@ -35,8 +35,6 @@ from formosa.run.state import State, locked
 if TYPE_CHECKING:
     from formosa.export.about import Value
     from formosa.train.launch import Launch
-
-ROLES: tuple[Role, ...] = ("base", "trained")
 
 
 @dataclass
@@ -78,8 +76,10 @@ class Stage(NamedTuple):
     version: int
     inputs: Callable[[Run], Any]  # a JSON value; its hash decides whether the stage is skipped
     work: Callable[[Run], Sequence[Path]]  # returns the files it left
-    # What an interrupted attempt leaves to continue from; moved aside when the inputs change.
+    # What an interrupted attempt leaves to continue from; moved aside when the inputs change,
+    # unless the stage sorts it: its files say what they were made from.
     remains: tuple[str, ...] = ()
+    sorts: bool = False
 
 
 def run_recipe(
@@ -116,7 +116,7 @@ def run_recipe(
                 report.skipped(stage.name)
             else:
                 report.stage(stage.name, stage.what)
-                run.state.begin(stage.name, inputs, stage.remains)
+                run.state.begin(stage.name, inputs, stage.remains, sorts=stage.sorts)
                 started = time.monotonic()
                 outputs = stage.work(run)
                 seconds = time.monotonic() - started
@@ -294,48 +294,9 @@ def _serve(run: Run) -> list[Path]:
 
 
 def _eval(run: Run) -> list[Path]:
-    from formosa.evals.registry import load_task
-    from formosa.evals.run import run_task
+    from formosa.run.asking import ask_all
 
-    config = run.recipe.eval
-    logs = run.folder / "logs"
-    made = []
-    answering = run.answering  # looks the base up
-    for who in ROLES:
-        model = answering.opened(
-            who,
-            context=config.context,
-            slots=config.concurrency,
-            held=config.hold_calls,
-            say=run.report.say,
-        )
-        try:
-            for part in config.tasks:
-                task = load_task(part.name, say=run.report.say)
-                log = logs / f"{who}-{part.name}.jsonl"
-                asyncio.run(
-                    run_task(
-                        task,
-                        model,
-                        log,
-                        repeats=part.repeats,
-                        limit=part.limit_of(who),
-                        seed=part.seed,
-                        sampling=config.sampling(part),
-                        concurrency=config.concurrency,
-                        retry=True,
-                        progress=_progress(run.report, f"{who} · {part.name}"),
-                        say=run.report.say,
-                    )
-                )
-                made.append(log)
-        finally:
-            asyncio.run(model.aclose())
-    return made
-
-
-def _progress(report: Report, text: str) -> Callable[[int, int], None]:
-    return lambda done, total: report.progress(done, total, text)
+    return ask_all(run.recipe.eval, run.answering, run.folder, run.report, run.state.set_aside)
 
 
 def _card(run: Run) -> list[Path]:
@@ -428,7 +389,7 @@ STAGES = (
     Stage("serve", "serve it and run the four-step tool flow", 1,
           _config("serve", "export"), _serve),
     Stage("eval", "ask the benchmarks, base and trained", 1,
-          _config("eval", "model", "export"), _eval, remains=("logs",)),
+          _config("eval", "model", "export"), _eval, remains=("logs",), sorts=True),
     Stage("card", "write the model card and verify it", 2,
           _after("model", "data", "train", "export", "serve", "eval"), _card),
 )  # fmt: skip

@@ -47,7 +47,9 @@ class State:
             )
         )
 
-    def begin(self, stage: str, inputs: str, remains: Sequence[str]) -> None:
+    def begin(
+        self, stage: str, inputs: str, remains: Sequence[str], *, sorts: bool = False
+    ) -> None:
         """Note that the stage begins. Only what an interrupted attempt with the same inputs left is
         continued from. Leftovers of other inputs are moved aside first, and so are files that were
         changed or lost after the stage was complete: nobody knows what they are now.
@@ -56,11 +58,16 @@ class State:
             stage: its name.
             inputs: hash of what it is made from.
             remains: files and folders, relative to the run folder, that it would continue from.
+            sorts: whether its files say themselves what they were made from. Then those of other
+                inputs stay, as they were left, and the stage sorts them.
         """
         before = self._stages.get(stage)
         if before is None or before["inputs"] != inputs or before["status"] == "complete":
             for name in remains:
-                self._set_aside(self.folder / name)
+                if before is not None and sorts:
+                    self._set_changed_aside(name, before)
+                else:
+                    self.set_aside(name)
         self._stages[stage] = {"status": "started", "inputs": inputs}
         self._save()
 
@@ -87,11 +94,22 @@ class State:
     def _save(self) -> None:
         write_json(self.path, {"schema": SCHEMA, "stages": self._stages})
 
-    def _set_aside(self, path: Path) -> None:
+    def _set_changed_aside(self, name: str, before: Mapping[str, Any]) -> None:
+        """Set aside what a complete stage did not leave like this; an interrupted one said
+        nothing of its files."""
+        if before["status"] != "complete":
+            return
+        for path in sorted((self.folder / name).rglob("*")):
+            inside = str(path.relative_to(self.folder))
+            if path.is_file() and before["outputs"].get(inside) != sha256_file(path):
+                self.set_aside(inside)
+
+    def set_aside(self, name: str) -> None:
         """Nothing is lost: what another recipe made is moved to `.previous`, one generation."""
+        path = self.folder / name
         if not path.exists():
             return
-        target = self.folder / ".previous" / path.relative_to(self.folder)
+        target = self.folder / ".previous" / name
         if target.is_dir():
             shutil.rmtree(target)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -176,8 +176,8 @@ def logs_table(ledger: Ledger, logs: list[LogFile]) -> str:
 
 def is_held(ledger: Ledger, log: LogFile) -> bool:
     """Whether a grammar held the calls to the schemas of their tools."""
-    details = ledger.sources.log(log.name).start["model"].get("details")
-    return isinstance(details, dict) and bool(details.get("calls"))
+    details = ledger.sources.log(log.name).start["model"].get("details") or {}
+    return bool(details.get("calls"))
 
 
 def tasks_table(ledger: Ledger, logs: list[LogFile]) -> str:

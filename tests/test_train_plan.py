@@ -421,6 +421,33 @@ def test_the_command_counts_prepared_rows_and_encoded_ones(tmp_path: Path) -> No
     assert formosa(*options, "--tokens", 5000).json["run"]["tokens_a_pass"] == 5000
 
 
+def test_what_rows_share_is_planned_once(tmp_path: Path) -> None:
+    from formosa.chat.template import ChatTemplate
+    from formosa.train.batches import Groups
+    from formosa.train.tokens import encode_file
+    from tiny import tiny_tokenizer
+
+    config = TrainConfig(share_prefix=True)
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("name: x\nbase: smollm2-135m\ntrain: {share_prefix: true}\n", "utf-8")
+    rows = tmp_path / "x" / "data" / "train.jsonl"
+    rows.parent.mkdir(parents=True)
+    turns = [[{"role": "system", "content": "Be brief, and say what you know. " * 8},
+              {"role": "user", "content": f"what is {n}?"},
+              {"role": "assistant", "content": f"a {n}"}] for n in range(12)]  # fmt: skip
+    rows.write_text("".join(json.dumps({"messages": row}) + "\n" for row in turns), "utf-8")
+    options = ("train", "plan", recipe, "--cpu", "--json", "--runs", tmp_path)
+    guess = formosa(*options).json
+    assert guess["data"].endswith("estimated, as if no beginning were shared")
+
+    folder = tmp_path / "x" / "train" / "tokens"
+    store = encode_file(rows, tiny_tokenizer(), ChatTemplate.formosa(), config, folder)
+    found, computed = formosa(*options).json, Groups(store, config)
+    assert found["data"].endswith("meta.json, beginnings shared")
+    assert found["run"]["tokens_a_pass"] == computed.tokens < store.tokens / 2
+    assert found["run"]["sequences"] == computed.sequences < 12
+
+
 def test_the_command_shows_parts_verdict_time_and_advice(tmp_path: Path) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(

@@ -106,8 +106,12 @@ def _data(recipe: Recipe, folder: Path) -> dict[str, Any]:
         if store.exists():
             report = read_json(store)["report"]
             tokens, trained = int(report["tokens"]), int(report["trained"])
-            return {"tokens": tokens, "rows": int(report["samples"]), "scored": trained / tokens,
-                    "from": str(store)}  # fmt: skip
+            sequences, origin = int(report["samples"]), str(store)
+            if recipe.train.share_prefix:
+                tokens, sequences = _shared(store.parent, recipe.train.max_tokens)
+                origin += ", beginnings shared"
+            return {"tokens": tokens, "rows": sequences, "scored": trained / tokens,
+                    "from": origin}  # fmt: skip
     except (UserError, KeyError, TypeError, ZeroDivisionError):
         pass  # another version's, or half written: the rows themselves can be asked
     scored = 1.0 if recipe.train.objective == "cpt" else 0.3
@@ -115,8 +119,20 @@ def _data(recipe: Recipe, folder: Path) -> dict[str, Any]:
         with rows.open("rb") as file:
             count = sum(1 for _ in file)
         tokens = round(rows.stat().st_size / _BYTES_A_TOKEN)
-        return {"tokens": tokens, "rows": count, "scored": scored, "from": f"{rows}, estimated"}
+        origin = f"{rows}, estimated"
+        if recipe.train.share_prefix:
+            origin += ", as if no beginning were shared"
+        return {"tokens": tokens, "rows": count, "scored": scored, "from": origin}
     return {"tokens": None, "rows": None, "scored": scored, "from": "unknown"}
+
+
+def _shared(folder: Path, room: int) -> tuple[int, int]:
+    """Tokens that are computed and sequences, where rows about the same tools share them."""
+    from formosa.train.prefixes import trees
+    from formosa.train.tokens import TokenStore
+
+    grown = trees(TokenStore(folder), room)
+    return sum(tree.tokens for tree in grown), len(grown)
 
 
 def _show(out: Output, plan: dict[str, Any], setup: Setup) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ import pytest
 
 from formosa.chat.message import Message
 from formosa.engines.llama import LlamaEngine, usable_cores
-from formosa.engines.llama_server import guided, keep_guided
 from formosa.engines.open import open_chat
 from formosa.engines.protocol import ChatRequest, Piece, Prompt, Sampling, TextEngine
 from formosa.errors import ContextError, EngineError, ModelError, UnsupportedError, UserError
@@ -213,27 +211,6 @@ def test_a_file_that_is_missing_or_something_else_never_reaches_llama_cpp(tmp_pa
 
 
 # -- what a request may ask for ----------------------------------------------------------------
-
-
-def test_the_model_that_got_a_grammar_last_lives_until_another_one_did() -> None:
-    """llama.cpp remembers it by the address of its vocabulary, which a freed one would give away:
-    then the next model is held to tokens of the former, or the process ends."""
-
-    class Server:
-        pass
-
-    first, second = Server(), Server()
-    gone = [weakref.ref(first), weakref.ref(second)]
-    for server in (first, first):
-        keep_guided(server)
-        guided(server)
-    keep_guided(second)
-    del first, server
-    assert gone[0]() is not None  # the second has not read its grammar yet
-    guided(second)
-    assert gone[0]() is None
-    del second
-    assert gone[1]() is not None
 
 
 @pytest.mark.model

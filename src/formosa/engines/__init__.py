@@ -4,7 +4,8 @@
     templated.py  a ChatModel made of a TextEngine and a chat template: render, generate, parse
     scripted.py   says what it is told to; ships for tests and for trying things without a model
     llama.py      llama.cpp in this process (xllamacpp), GGUF files and LoRA adapters
-    llama_server.py, gguf.py   how it is started; the header of a GGUF file
+    llama_server.py, guided.py, gguf.py   how it is started; which models may be freed; the header
+                  of a GGUF file
     vllm.py       vLLM in a process of its own, checkpoint folders
     vllm_command.py, keeper.py   its flags, by version; what ends it when we end
     remote.py     the text route of any OpenAI-compatible server

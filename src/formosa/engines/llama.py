@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -31,9 +31,10 @@ from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import ChatTemplate
 from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, SAMPLERS, FollowedGrammars, with_end
 from formosa.engines.gguf import FILE_TYPES, read_metadata
+from formosa.engines.guided import guided
 from formosa.engines.http import LoopClients, error_from, sse_objects
 from formosa.engines.llama_logprobs import WrittenTokens
-from formosa.engines.llama_server import guided, keep_guided, start, version
+from formosa.engines.llama_server import start, version
 from formosa.engines.protocol import ModelInfo, Piece, Prompt, Sampling, Usage
 from formosa.engines.vocabulary import Vocabulary
 from formosa.errors import (
@@ -192,10 +193,20 @@ class LlamaEngine:
                 raise ContextError(len(ids), max(wanted, 1), context)
         lora = [{"id": i, "scale": float(a == adapter)} for i, a in enumerate(self._adapters)]
         shared = {"prompt": ids, **_sampling(sampling, context), "lora": lora}
-        server = self._server
-        if sampling.grammar is not None:
-            keep_guided(server)
-            await self._check_grammar(sampling.grammar, shared)
+        held = sampling.grammar is not None
+        with guided(self._server) if held else nullcontext(lambda: None) as read:
+            if sampling.grammar is not None:
+                await self._check_grammar(sampling.grammar, shared)
+            async with aclosing(self._written(ids, wanted, sampling, shared)) as written:
+                async for piece in written:
+                    if wanted:
+                        read()
+                    yield piece
+
+    async def _written(
+        self, ids: list[Any], wanted: int, sampling: Sampling, shared: dict[str, Any]
+    ) -> AsyncGenerator[Piece, None]:
+        """What llama.cpp writes after these tokens."""
         if wanted == 0:  # llama.cpp would write one token
             yield Piece("", "length", Usage(len(ids), 0))
             return
@@ -212,8 +223,6 @@ class LlamaEngine:
                     raise error_from(text, who="llama.cpp", status=response.status_code)
                 async with aclosing(sse_objects(response, who="llama.cpp")) as events:
                     async for event in events:
-                        if sampling.grammar is not None:
-                            guided(server)
                         piece = _piece(event)
                         if tokens is not None:
                             found = tokens.feed(event, piece.text)
@@ -305,7 +314,7 @@ class LlamaEngine:
     async def aclose(self) -> None:
         # Connections first: llama.cpp waits up to 30 s for a reader that is still there.
         await self._clients.aclose()
-        # The last reference, unless it was the last that got a grammar (see `llama_server`): joins
+        # The last reference, unless it was the last that got a grammar (see `guided`): joins
         # llama.cpp's threads, and memory comes back.
         self._server = None
 

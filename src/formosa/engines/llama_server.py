@@ -5,7 +5,6 @@ Knows xllamacpp's parameters, and how to find out why a start failed. Knows noth
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import re
@@ -17,24 +16,6 @@ from typing import Any
 
 from formosa.errors import ModelError, UserError
 from formosa.processor import wait_briefly
-
-# llama.cpp keeps llguidance's tokenizer for the address of the vocabulary that asked last. Were its
-# model freed, the next one might come to lie at the same address: it would get the other's tokens,
-# or end the process where the two differ in number. So the model that asked last is not freed
-# before another one has asked.
-_last_guided: list[Any] = []
-atexit.register(_last_guided.clear)
-
-
-def keep_guided(server: Any) -> None:
-    """Before a server is given a grammar: it lives on at least until `guided` of another one."""
-    if not any(server is kept for kept in _last_guided):
-        _last_guided.append(server)
-
-
-def guided(server: Any) -> None:
-    """After it has read the grammar: the tokenizer that is kept is that of its vocabulary now."""
-    _last_guided[:] = [server]
 
 
 def version() -> str:

@@ -7,7 +7,8 @@
     │   ├── DataError         a row or a file cannot be read as what it should be
     │   ├── MessageError      a value is not a message, tool or tool call; carries a field path
     │   ├── ParityError       the exported file does not say what the checkpoint says
-    │   ├── LogError          an evaluation log is damaged, or belongs to another run
+    │   ├── LogError          an evaluation log is damaged, or being written
+    │   │   └── OtherRunError it is whole, but of another task, model, plan or request
     │   ├── CardError         a model card cannot be written or read
     │   ├── ContextError      the prompt and the reply do not fit into the model's context
     │   └── UnsupportedError  an engine can't honour a parameter of the request
@@ -62,7 +63,7 @@ class ParityError(UserError):
 
 
 class LogError(UserError):
-    """An evaluation log is damaged, or belongs to another run."""
+    """An evaluation log is damaged, being written, or of another run."""
 
 
 class OtherRunError(LogError):

@@ -108,11 +108,15 @@ def _data(recipe: Recipe, folder: Path) -> dict[str, Any]:
             tokens, trained = int(report["tokens"]), int(report["trained"])
             sequences, origin = int(report["samples"]), str(store)
             if recipe.train.share_prefix:
-                tokens, sequences = _shared(store.parent, recipe.train.max_tokens)
+                from formosa.train.batches import Groups
+                from formosa.train.tokens import TokenStore
+
+                groups = Groups(TokenStore(store.parent), recipe.train)
+                tokens, sequences = groups.tokens, groups.sequences
                 origin += ", beginnings shared"
             return {"tokens": tokens, "rows": sequences, "scored": trained / tokens,
                     "from": origin}  # fmt: skip
-    except (UserError, KeyError, TypeError, ZeroDivisionError):
+    except (UserError, OSError, KeyError, TypeError, ValueError, ZeroDivisionError):
         pass  # another version's, or half written: the rows themselves can be asked
     scored = 1.0 if recipe.train.objective == "cpt" else 0.3
     if rows.exists():
@@ -124,15 +128,6 @@ def _data(recipe: Recipe, folder: Path) -> dict[str, Any]:
             origin += ", as if no beginning were shared"
         return {"tokens": tokens, "rows": count, "scored": scored, "from": origin}
     return {"tokens": None, "rows": None, "scored": scored, "from": "unknown"}
-
-
-def _shared(folder: Path, room: int) -> tuple[int, int]:
-    """Tokens that are computed and sequences, where rows about the same tools share them."""
-    from formosa.train.prefixes import trees
-    from formosa.train.tokens import TokenStore
-
-    grown = trees(TokenStore(folder), room)
-    return sum(tree.tokens for tree in grown), len(grown)
 
 
 def _show(out: Output, plan: dict[str, Any], setup: Setup) -> None:

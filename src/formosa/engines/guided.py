@@ -61,11 +61,12 @@ def guided(server: Any) -> Iterator[Callable[[], None]]:
             return
         answered = True
         with _lock:
-            over = {id(kept) for kept, begun in earlier if kept.begun == begun}
-            free = [kept for kept in _kept if id(kept) in over]
-            _kept[:] = [kept for kept in _kept if id(kept) not in over]
+            free = [kept for kept, begun in earlier if kept.begun == begun and kept in _kept]
+            for kept in free:
+                _kept.remove(kept)
+        # The last references go with this frame, not under the lock: a model that goes joins its
+        # threads.
         earlier.clear()
-        free.clear()  # not under the lock: a model that goes joins its threads
 
     try:
         yield read

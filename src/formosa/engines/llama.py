@@ -193,10 +193,10 @@ class LlamaEngine:
                 raise ContextError(len(ids), max(wanted, 1), context)
         lora = [{"id": i, "scale": float(a == adapter)} for i, a in enumerate(self._adapters)]
         shared = {"prompt": ids, **_sampling(sampling, context), "lora": lora}
-        held = sampling.grammar is not None
-        with guided(self._server) if held else nullcontext(lambda: None) as read:
-            if sampling.grammar is not None:
-                await self._check_grammar(sampling.grammar, shared)
+        grammar = sampling.grammar
+        with guided(self._server) if grammar is not None else nullcontext(lambda: None) as read:
+            if grammar is not None:
+                await self._check_grammar(grammar, shared)
             async with aclosing(self._written(ids, wanted, sampling, shared)) as written:
                 async for piece in written:
                     if wanted:

@@ -130,11 +130,15 @@ def test_decimal_steps_are_exact() -> None:
 
 
 def test_the_same_percentage_is_a_number_in_percent_or_a_decimal() -> None:
-    """`5%` is 5 where the schema says percent and 0.05 where it says decimal, always."""
+    """`5%` is 5 where the schema says percent and 0.05 where it says decimal, always; the decimal
+    is said as it is, too."""
     for draw in draws("percent 1..12 step 0.5"):
         assert draw.text == f"{draw.value}%"
-    for draw in draws("rate 1..12 step 0.25"):
-        assert json.dumps(draw.value) == json.dumps(round(float(draw.text[:-1]) / 100, 6))
+    found = draws("rate 1..12 step 0.25", 200)
+    for draw in found:
+        said = float(draw.text.rstrip("%")) / (100 if draw.text.endswith("%") else 1)
+        assert json.dumps(draw.value) == json.dumps(round(said, 6))
+    assert 10 < sum(not draw.text.endswith("%") for draw in found) < 80
 
 
 def test_small_counts_are_sometimes_words() -> None:

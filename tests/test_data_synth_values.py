@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -27,6 +27,12 @@ MONTHS = (
 NEAR = {
     "the day after tomorrow": 2, "the day before yesterday": -2, "tomorrow": 1, "yesterday": -1,
     "today": 0, "大後天": 3, "大前天": -3, "後天": 2, "前天": -2, "明天": 1, "昨天": -1, "今天": 0,
+}  # fmt: skip
+
+FORMS = {
+    "YYYY-MM-DD": "%Y-%m-%d", "MM/DD/YYYY": "%m/%d/%Y", "DD/MM/YYYY": "%d/%m/%Y",
+    "YYYY/MM/DD": "%Y/%m/%d", "MM-DD-YYYY": "%m-%d-%Y", "DD-MM-YYYY": "%d-%m-%Y",
+    "DD.MM.YYYY": "%d.%m.%Y", "YYYYMMDD": "%Y%m%d",
 }  # fmt: skip
 
 
@@ -131,14 +137,16 @@ def test_every_text_is_copied_and_every_day_and_time_follows_by_its_rule(rows: l
             rule = own.get("description", "")
             if value.lower() in said.lower():
                 copied["copied"] += 1
-            elif "YYYY-MM-DD" in rule:
-                assert value in days_said(said, today_of(row)), (value, said)
-                copied["day"] += 1
+            elif form := next((form for form in FORMS if form in rule), ""):
+                day = datetime.strptime(value, FORMS[form]).date()
+                assert day.isoformat() in days_said(said, today_of(row)), (value, said)
+                copied[form] += 1
             else:
                 assert "HH:MM" in rule, (value, said, own)
                 assert value in clocks_said(said), (value, said)
                 copied["clock"] += 1
-    assert copied["copied"] > 2500 and copied["day"] > 100 and copied["clock"] > 30
+    assert copied["copied"] > 2500 and copied["YYYY-MM-DD"] > 100 and copied["clock"] > 30
+    assert all(copied[form] > 3 for form in FORMS), copied
 
 
 def test_every_number_is_said(rows: list[Row]) -> None:

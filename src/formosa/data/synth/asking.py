@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from formosa.chat.message import ToolCall
+from formosa.data.synth.around import around
 from formosa.data.synth.slots import (
     RETRIES,
     Attribute,
@@ -85,13 +86,23 @@ def ask(
     way = ways[scene.rng.randrange(len(ways))]
     parts = choose(way, scene.rng, required=spec.required, drop=drop, optional=optional)
     draws = dict(fixed or {})
-    texts = (p if isinstance(p, str) else _draw(spec, p, scene, draws).text for p in parts)
+    texts = []
+    for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
+        if isinstance(part, str):
+            texts.append(part)
+        else:
+            draw = _draw(spec, part, scene, draws)
+            texts.append(around(draw, _own(before), _own(after), scene))
     text = _joined(texts, scene)
     for item in spec.parameters:  # what follows from another value is in no question
         follows = isinstance(item.slot, Attribute) and item.slot.of in scene.words
         if follows and item.slot and item.required and item.name not in (drop, *draws):
             draws[item.name] = item.slot.draw(scene)
     return Asked(spec, text, draws, isinstance(parts[0], str))
+
+
+def _own(part: str | Hole) -> str:
+    return part if isinstance(part, str) else ""
 
 
 def _draw(spec: ToolSpec, hole: Hole, scene: Scene, draws: dict[str, Draw]) -> Draw:

@@ -4,7 +4,7 @@ single             one call, one tool offered
 multiple           one call, 2 to 6 tools offered
 parallel           2 to 5 calls of one tool
 paired             2 or 3 calls of one tool, asked for with two lists; only where a recipe wants it
-parallel_multiple  2 to 4 calls of different tools, sometimes one of them twice
+parallel_multiple  2 to 4 calls of 2 to 4 tools, sometimes one of them twice
 irrelevant         tools offered, none fits: a short honest reply
 missing            a required argument is missing: the assistant asks for it
 answer             calls, their results by id, and an answer made from them
@@ -23,7 +23,7 @@ from formosa.data.synth import thinking
 from formosa.data.synth.asking import Asked, ask, ask_paired, ask_several, join_questions
 from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.results import result
-from formosa.data.synth.slots import Attribute
+from formosa.data.synth.slots import RETRIES, Attribute
 from formosa.data.synth.smalltalk import courtesy, small_talk
 from formosa.data.synth.specs import ToolSpec
 from formosa.data.synth.stage import NoSuchToolError, Stage, Turns, askable, following, size
@@ -74,19 +74,18 @@ def paired(stage: Stage) -> Turns:
 
 def parallel_multiple(stage: Stage) -> Turns:
     text, asked, specs = _different(stage, stage.target())
-    if len(asked) == 2 and stage.chance(0.3):  # one of the two is called twice
+    if len(asked) < 4 and stage.chance(0.3):  # one of them is called twice
         again = stage.pick(specs)
         more, several = ask_several(
             again, stage.scene, stage.ways(again), 2, stage.phrases("connector")
         )
-        other = next(item for item in asked if item.spec is not again)
+        others = [item for item in asked if item.spec is not again]
+        text = join_questions(others, stage.scene, stage.phrases("connector"))
         connector = stage.pick(stage.phrases("connector"))
-        text = other.text + ("" if stage.scene.zh else " ") + connector + more
-        if not connector:
-            text = other.text + ("" if stage.scene.zh else " ") + more
-        elif not stage.scene.zh and several[0].literal_start:
-            text = f"{other.text} {connector}{_lowered(more)}"
-        asked = [other, *several]
+        if connector and not stage.scene.zh and several[0].literal_start:
+            more = _lowered(more)
+        text += ("" if stage.scene.zh else " ") + connector + more
+        asked = [*others, *several]
     offered = [*specs, *stage.others(specs, stage.pick((0, 0, 0, 0, 1, 1, 2)))]
     thought = thinking.of_calls(stage, asked)
     return stage.turns([stage.user(text), stage.calls(asked, thought)], offered)
@@ -259,7 +258,12 @@ def _following(stage: Stage, asked: Asked) -> Asked:
         for name, draw in asked.draws.items()
         if name not in new and not isinstance(spec.parameter(name).slot, Attribute)
     }
-    return ask(spec, stage.scene, [way], fixed=kept)
+    following_call = ask(spec, stage.scene, [way], fixed=kept)
+    for _ in range(RETRIES):  # two numbers may be drawn alike: "and for 22 weeks?" after 22 weeks
+        if following_call.values() != asked.values():
+            break
+        following_call = ask(spec, stage.scene, [way], fixed=kept)
+    return following_call
 
 
 def chat(stage: Stage) -> Turns:
@@ -270,17 +274,20 @@ def chat(stage: Stage) -> Turns:
 
 def chat_with_tools(stage: Stage) -> Turns:
     # Thanks and greetings often: with a tool in sight they are what a small model calls it for.
-    talk = courtesy(stage) if stage.chance(0.3) else small_talk(stage)
+    courteous = stage.chance(0.3)
+    talk = courtesy(stage) if courteous else small_talk(stage)
     offered = list(stage.offered)
     if any(spec.domain in talk.domains or spec.general for spec in offered):
-        talk = courtesy(stage)
+        courteous, talk = True, courtesy(stage)
     count = min(stage.pick((1, 1, 1, 2, 2, 3)), stage.max_tools)
     while not stage.offered and len(offered) < count:
         spec = stage.pick(stage.split("specific"))
         if spec.domain not in talk.domains and spec not in offered:
             offered.append(spec)
     reply = Message("assistant", talk.reply, reasoning=thinking.of_nothing(stage))
-    return stage.turns([stage.user(talk.question, tail=False), reply], offered)
+    # "My daughter wants to know. Good evening." is said by nobody.
+    said = Message("user", talk.question) if courteous else stage.user(talk.question, tail=False)
+    return stage.turns([said, reply], offered)
 
 
 KINDS: dict[str, Callable[[Stage], Turns]] = {

@@ -7,13 +7,13 @@
     count 1..10                the same, sometimes spelled out: `three`, 「三」
     num 0.5..9.5 step 0.5      a decimal number
     percent 1..12 step 0.5     value 5, words `5%`
-    rate 1..12 step 0.5        value 0.05, words `5%`
+    rate 1..12 step 0.5        value 0.05, words `5%`, sometimes `0.05`
     label 5..90 step 5 GB,MB   text: a number with its unit, `45GB`
     flag with pets / without pets / 可帶寵物 / 不可帶寵物     true or false ("-": never false)
     enum celsius:Celsius:攝氏, kelvin      value:English words:zh-TW words
     intenum 1:low:低, 2:high:高            the same with whole numbers as values
     words jazz:爵士樂, rock:搖滾樂         free text, copied in the language of the question
-    city                       a list of words/, copied likewise
+    city                       a list of words/, copied likewise: `the Louvre` is Louvre
     quoted message             the same in quotation marks that don't belong to the value
     city.unit                  an attribute of the city that the call has already
     list int 1..99 x3..5       several of a slot
@@ -21,7 +21,8 @@
     matrix int 0..9 2..3x2     rows of numbers; `2..3` rows of 2
     null no limit / 不限 -> int 1..9       what follows, or null in those words; and with
                                `~ up to {} / {}以內` behind it, the words around a value
-    day, on_day, past_day      value 2026-03-05, words `March 5, 2026`, `on March 5, 2026`
+    day, on_day, past_day      value 2026-03-05, words `March 5, 2026`, `on March 5, 2026`; in
+                               some rows in another form, which the description names
     later_day                  a few days after the day before it
     clock                      value 19:30, words `7:30 pm`, 「晚上7點半」
     date, iso_date, time, person, title, code AA-999       text by a small grammar

@@ -13,6 +13,7 @@ The same random numbers give the same draw on every machine: decimal steps are e
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,8 +24,10 @@ from formosa.data.synth import grammars
 from formosa.data.synth.words import Word
 
 EN_NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+ISO_DAY = "YYYY-MM-DD"
 RETRIES = 20  # to find a value that the conversation does not have yet
 ZH_NUMBERS = "零一兩三四五六七八九十"
+ARTICLE = re.compile(r"^(?:the|an?) (?=\S)")
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Scene:
     words: dict[str, Word] = field(default_factory=dict)
     today: date | None = None  # where the system message says what day it is
     last_day: date | None = None  # that was drawn
+    day_form: str = ISO_DAY  # in which the calls write days, as the tools' descriptions say
 
     @property
     def zh(self) -> bool:
@@ -124,7 +128,8 @@ class Number:
         if self.form == "percent":
             return Draw(value, f"{value}%")
         if self.form == "rate":
-            return Draw(_plain_number(number / 100), f"{value}%")
+            share = _plain_number(number / 100)
+            return Draw(share, str(share) if scene.rng.random() < 0.2 else f"{value}%")
         return Draw(value, say_number(value, scene, self.form))
 
 
@@ -175,9 +180,16 @@ class Choice:
         raise ValueError(f"{value!r} is not one of {self.options}")
 
 
+def bare(text: str) -> str:
+    """A name without its article: one asks about the Louvre, and the value is `Louvre`.
+
+    A capital belongs to the name (`The Great Gatsby`)."""
+    return ARTICLE.sub("", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
-    """An entry of a list, as it is said in the question."""
+    """An entry of a list, as it is said in the question; the value has no article."""
 
     name: str
     entries: tuple[Word, ...]
@@ -196,7 +208,7 @@ class Words:
         text = word.zh if scene.zh else word.en
         scene.taken.add(text)
         scene.words[self.name] = word
-        return Draw(text, text, word, self.name)
+        return Draw(bare(text), text, word, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +247,7 @@ class Made:
                 break
             text = self.make(scene.rng, scene.zh)
         scene.taken.add(text)
-        return Draw(text, text)
+        return Draw(bare(text), text)
 
 
 @dataclass(frozen=True, slots=True)

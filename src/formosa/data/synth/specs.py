@@ -7,12 +7,13 @@ what can be left out. Knows no files: `catalogue.py` reads them.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from formosa.chat.message import Tool
-from formosa.data.synth.slots import NO_RULE, Attribute, Number, Slot
+from formosa.chat.message import Tool, json_text
+from formosa.data.synth.slots import ISO_DAY, NO_RULE, Attribute, Number, Slot
 from formosa.data.synth.wording import Wording
 
 
@@ -113,14 +114,16 @@ class ToolSpec:
         bare: bool = False,
         closed: bool = False,
         wordy: bool = False,
+        day_form: str = ISO_DAY,
     ) -> Tool:
         """The tool as a model sees it; `style` is one of STYLES.
 
         Parameters named in `without` are not shown: a tool need not offer all that it could.
         With `bare`, parameters have no description unless a value depends on it; with `closed`,
         the schema says that there are no others; with `wordy`, the tool says when to use it.
+        Days are wanted in `day_form`.
         """
-        return _tool(self, language, style, frozenset(without), bare, closed, wordy)
+        return _tool(self, language, style, frozenset(without), bare, closed, wordy, day_form)
 
 
 WORDY = Pair(
@@ -138,6 +141,7 @@ def _tool(
     bare: bool,
     closed: bool,
     wordy: bool,
+    day_form: str,
 ) -> Tool:
     parameters: dict[str, Any] = {"type": "object", "properties": {}, "required": []}
     for item in spec.parameters:
@@ -155,6 +159,8 @@ def _tool(
         text = "" if bare and not item.ruled else item.description(language)
         if text:
             schema = {"type": schema["type"], "description": text, **schema}
+        if day_form != ISO_DAY and item.slot and _has_days(item.slot):
+            schema = json.loads(json_text(schema).replace(ISO_DAY, day_form))
         if item.default is not None:
             schema["default"] = item.default
             if item.default not in schema.get("enum", [item.default]):  # nobody needs to say it
@@ -168,6 +174,11 @@ def _tool(
     if wordy:
         text += WORDY.of(language).format(spec.does.of(language))
     return Tool.of(spec.styled_name(style), text, parameters)
+
+
+def _has_days(slot: Slot) -> bool:
+    """Whether it, or a field of its objects, is a day by rule (not a text to be copied)."""
+    return ISO_DAY in slot.rule[0] or ISO_DAY in json_text(slot.schema())
 
 
 STYLES = ("", "camel", "module", "dotted", "pascal")

@@ -19,7 +19,7 @@ from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.manuals import at_length
 from formosa.data.synth.slots import Made, Scene, Words
 from formosa.data.synth.specs import ToolSpec
-from formosa.data.synth.times import say_today
+from formosa.data.synth.times import DAY_FORMS, say_today
 from formosa.data.synth.wording import Wording, droppable, parse_wording
 from formosa.data.synth.words import read_yaml
 
@@ -28,6 +28,7 @@ Turns = tuple[tuple[Message, ...], tuple[Tool, ...]]
 LANGUAGE_KEYS = {"zh-TW": "zh", "en": "en"}
 # How often a name is written as in the catalogue, in camelCase, with its domain, …
 STYLES = ("",) * 8 + ("camel",) * 3 + ("dotted",) * 3 + ("module", "pascal")
+OTHER_DAYS = 0.5  # how often days are wanted in another form than ISO 8601, or in that one
 SOURCE = "synth"  # where a row says that it comes from
 PATIENCE = 15  # attempts at a new question with one tool, before the next tool has its turn
 
@@ -164,6 +165,8 @@ class Stage:
         stage.bare = rng.random() < 0.06
         stage.closed = rng.random() < 0.1
         stage.wordy = rng.random() < 0.12
+        if rng.random() < OTHER_DAYS:
+            stage.scene.day_form = stage.pick(tuple(DAY_FORMS))
         chance = rng.random()
         if chance < 0.06:
             stage.scene.today = date(2026, 1, 1) + timedelta(days=rng.randrange(720))
@@ -175,7 +178,8 @@ class Stage:
 
     def begin(self) -> None:
         """The next conversation about the same tools, which knows nothing of the one before."""
-        self.scene = Scene(self.rng, self.language, today=self.scene.today)
+        before = self.scene
+        self.scene = Scene(self.rng, self.language, today=before.today, day_form=before.day_form)
         self.made_calls = 0
 
     @property
@@ -289,6 +293,7 @@ class Stage:
                 bare=self.bare,
                 closed=self.closed,
                 wordy=self.wordy,
+                day_form=self.scene.day_form,
             )
             for spec in order
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from formosa.data.synth.slots import RETRIES, Draw, Scene
+from formosa.data.synth.slots import ISO_DAY, RETRIES, Draw, Scene
 
 EN_MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
@@ -23,6 +23,16 @@ EN_NEAR = ("today", "tomorrow", "the day after tomorrow")
 ZH_NEAR = ("今天", "明天", "後天", "大後天")
 EN_GONE = ("today", "yesterday", "the day before yesterday")
 ZH_GONE = ("今天", "昨天", "前天", "大前天")
+DAY_FORMS = {  # as descriptions name them, and what they are to strftime
+    ISO_DAY: "%Y-%m-%d",
+    "MM/DD/YYYY": "%m/%d/%Y",
+    "DD/MM/YYYY": "%d/%m/%Y",
+    "YYYY/MM/DD": "%Y/%m/%d",
+    "MM-DD-YYYY": "%m-%d-%Y",
+    "DD-MM-YYYY": "%d-%m-%Y",
+    "DD.MM.YYYY": "%d.%m.%Y",
+    "YYYYMMDD": "%Y%m%d",
+}
 
 
 def _new(draw: Callable[[Scene], Draw], scene: Scene) -> Draw:
@@ -38,13 +48,14 @@ def _new(draw: Callable[[Scene], Draw], scene: Scene) -> Draw:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day; its value is ISO 8601. With `on`, the English words bring their preposition."""
+    """A day; its value is written in the scene's form. With `on`, the English words bring their
+    preposition."""
 
     on: bool = False
     past: bool = False
     later: bool = False  # than the last day of the conversation
     copied = False
-    rule = ("YYYY-MM-DD", "格式為 YYYY-MM-DD")
+    rule = (ISO_DAY, f"格式為 {ISO_DAY}")
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
@@ -52,7 +63,7 @@ class Day:
     def draw(self, scene: Scene) -> Draw:
         draw = _new(self._draw, scene)
         scene.last_day = date.fromisoformat(draw.value)
-        return draw
+        return Draw(scene.last_day.strftime(DAY_FORMS[scene.day_form]), draw.text)
 
     def _draw(self, scene: Scene) -> Draw:
         rng = scene.rng

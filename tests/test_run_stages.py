@@ -16,6 +16,7 @@ from formosa.run import stages
 from formosa.run.recipe import Recipe, load_recipe
 from formosa.run.stages import Run, Stage, run_recipe
 from formosa.run.state import locked
+from lora import write_lora
 
 ORDER = ["model", "data", "train", "export", "serve", "eval", "card"]
 
@@ -309,6 +310,25 @@ def test_other_weights_in_the_same_base_folder_are_noticed(use: Use, tmp_path: P
     assert done(tmp_path / "run", given).ran == []
     (base / "model.safetensors").write_bytes(b"two")
     assert done(tmp_path / "run", given).ran == [name for name in ORDER if name != "data"]
+
+
+def test_another_adapter_to_begin_with_trains_again(use: Use, tmp_path: Path) -> None:
+    use(real_inputs(changing))
+    start = write_lora(tmp_path / "start.gguf", seed=1)
+    given = recipe(train={"lora": {"start": str(start)}})
+    done(tmp_path / "run", given)
+    assert done(tmp_path / "run", given).ran == []
+    write_lora(start, seed=2)
+    assert done(tmp_path / "run", given).ran == ORDER[ORDER.index("train") :]
+
+
+def test_an_adapter_that_is_missing_is_said_before_the_first_stage(
+    use: Use, tmp_path: Path
+) -> None:
+    use(real_inputs(changing))
+    with pytest.raises(UserError, match="no-such is no adapter"):
+        done(tmp_path / "run", recipe(train={"lora": {"start": "no-such"}}))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_complete_run_of_a_hub_model_needs_no_network(use: Use, tmp_path: Path) -> None:

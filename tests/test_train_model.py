@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from formosa.errors import UserError
-from formosa.train.config import TrainConfig
+from formosa.train.config import LoraConfig, TrainConfig
 from formosa.train.model import attention_of, trained_model
+from tiny_adapter import write_tiny_adapter
 from train_rows import CONFIG, changed
 
 pytestmark = pytest.mark.train
@@ -54,6 +55,18 @@ def test_what_is_trained_in_which_precision(
     model = dressed(tiny_checkpoint, config, processes)
     assert types(model, trained=True) == trained
     assert types(model, trained=False) == frozen
+
+
+def test_an_adapter_to_begin_with_is_there_before_the_first_step(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    start = str(write_tiny_adapter(tiny_checkpoint, tmp_path / "a"))
+    for named, changes in ((None, False), (start, True)):
+        config = changed(lora=LoraConfig(rank=4, alpha=8, start=named))
+        model = dressed(tiny_checkpoint, config)
+        assert all(
+            bool(p.abs().sum()) == changes for n, p in model.named_parameters() if "lora_B" in n
+        )
 
 
 def test_a_copy_answers_with_its_own_weights(tiny_checkpoint: Path) -> None:

@@ -115,6 +115,7 @@ def training(ledger: Ledger) -> str:
         (Words("目標", "Objective"), ("objective",)),
         (Words("方法", "Method"), ("method",)),
         (Words("LoRA", "LoRA"), ("lora",)),
+        (Words("起始轉接器 sha256", "Adapter it began with (sha256)"), ("start_sha256",)),
         (Words("筆數", "Rows"), ("rows",)),
         (Words("捨棄", "Dropped"), ("dropped",)),
         (Words("詞元", "Tokens"), ("tokens",)),
@@ -141,7 +142,7 @@ def training(ledger: Ledger) -> str:
         (Words("套件", "Packages"), ("versions",)),
         (Words("對話模板 sha256", "Template sha256"), ("template_sha256",)),
     ]
-    empty = ("lora", "dropped", "share_prefix", "added_tokens")
+    empty = ("lora", "start_sha256", "dropped", "share_prefix", "added_tokens")
     lines = [line for line in lines if line[1][0] not in empty or ledger.get(SUMMARY, *line[1])]
     return ledger.settings("training", [*base, *_cells(ledger, SUMMARY, lines)])
 

@@ -31,6 +31,7 @@ from formosa.run.answering import Answering, check_adapter
 from formosa.run.recipe import Recipe, dump_recipe
 from formosa.run.report import Report
 from formosa.run.state import State, locked
+from formosa.train.start import digest_of, find_start
 
 if TYPE_CHECKING:
     from formosa.export.about import Value
@@ -107,6 +108,8 @@ def run_recipe(
         UserError: a stage can't be done; everything before it is kept.
     """
     root = recipe_folder or Path.cwd()
+    if recipe.train.lora.start:
+        find_start(recipe.train.lora.start)  # before hours of work that would need it
     with locked(folder):
         write_text(folder / "recipe.yaml", dump_recipe(recipe))
         run = Run(recipe, root, folder, State(folder), report, launch, try_first)
@@ -370,7 +373,13 @@ def _train_inputs(run: Run) -> Any:
         for name, digest in run.state.outputs("data").items()
         if name.endswith(("train.jsonl", "heldout.jsonl"))
     }
-    return {**_config("train", "model")(run), "data": rows}
+    start = run.recipe.train.lora.start
+    return {
+        **_config("train", "model")(run),
+        "data": rows,
+        # Its bytes: a file may change under the same name.
+        "start": digest_of(start) if start else None,
+    }
 
 
 STAGES = (

@@ -21,6 +21,12 @@ class LoraConfig(BaseModel):
         "all-linear", description="Layers that get adapters: all linear ones, or names like q_proj"
     )
 
+    start: str | None = Field(
+        None,
+        description="An adapter to begin with: a GGUF file, a run, or one of `formosa models ls`; "
+        "null: fresh ones",
+    )
+
     @model_validator(mode="after")
     def _some_targets(self) -> Self:
         if not self.targets:
@@ -173,6 +179,10 @@ class TrainConfig(BaseModel):
             (
                 self.share_prefix and self.objective == "cpt",
                 "share_prefix is about conversations; objective: cpt learns every word",
+            ),
+            (
+                self.method == "full" and self.lora.start is not None,
+                "lora.start is an adapter to begin with; method: full trains none",
             ),
             (
                 self.method == "qlora" and self.precision == "float32",

@@ -24,6 +24,7 @@ from formosa.train.config import TrainConfig
 from formosa.train.packing import check_apart
 from formosa.train.prefixes import check_branches
 from formosa.train.special_tokens import PreparedTokenizer, adapter_rows, prepare_model
+from formosa.train.start import begin_with
 from formosa.wheels import Say
 
 COMPILERS = ("g++", "clang++")
@@ -109,7 +110,10 @@ def _with_adapters(config: TrainConfig, model: Any, rows: dict[str, Any], proces
         )
         # In one process the optimizer keeps float32 masters of bfloat16 adapters: no autocast, and
         # no activations that go to float32 and back in every layer.
-        return get_peft_model(model, adapters, autocast_adapter_dtype=processes > 1)
+        adapted = get_peft_model(model, adapters, autocast_adapter_dtype=processes > 1)
+    if settings.start is not None:
+        begin_with(adapted, settings.start)
+    return adapted
 
 
 def _check_targets(model: Any, targets: str | Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from formosa.engines.llama import usable_cores
 from formosa.train.config import TrainConfig
 from formosa.train.log import Log
 from formosa.train.special_tokens import PreparedTokenizer
+from formosa.train.start import digest_of
 from formosa.train.tokens import TokenStore
 
 
@@ -49,7 +50,10 @@ def summary_of(
         "learning_rate": config.learning_rate,
         "schedule": config.schedule,
         "precision": config.precision,
-        "lora": config.lora.model_dump(mode="json") if config.method != "full" else None,
+        "lora": config.lora.model_dump(mode="json", exclude_none=True)
+        if config.method != "full"
+        else None,
+        "start_sha256": digest_of(config.lora.start) if config.lora.start else None,
         "seed": config.seed,
         "processes": processes,
         "added_tokens": list(prepared.added),

@@ -11,9 +11,11 @@ from formosa.card.verify import check_card, read_subject
 from formosa.card.write import write_card
 from formosa.cli.eval import evals
 from formosa.errors import CardError
+from formosa.files import read_json
 from formosa.results.log import read_log
 from formosa.results.redact import redact
 
+BEGUN = ("The training began with an earlier adapter", "這次訓練是從先前的 adapter 接著練的")
 REPORT = {
     "schema": 1,
     "file": "mini.gguf",
@@ -139,3 +141,17 @@ def test_redacted_logs_carry_the_same_figures_and_are_named_so(run: Path) -> Non
 def _figures(row: dict[str, str]) -> dict[str, str]:
     """A row without links to logs, whose digests differ."""
     return {name: cell for name, cell in row.items() if "logs/" not in cell}
+
+
+def test_a_training_that_began_with_an_adapter_says_so(run: Path) -> None:
+    """What that one had learnt from is in none of this run's reports."""
+    card, _ = written(run)
+    assert not any(words in card.body for words in BEGUN)
+    path = run / "train" / "summary.json"
+    write_json(path, {**read_json(path), "start_sha256": HEX})
+    card, document = written(run)
+    assert all(words in card.body for words in BEGUN)
+    assert ("接著練的 adapter（sha256）", HEX) in [
+        tuple(row.values()) for row in rows(document, "training")
+    ]
+    assert errors(run) == []

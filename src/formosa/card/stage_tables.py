@@ -115,7 +115,7 @@ def training(ledger: Ledger) -> str:
         (Words("目標", "Objective"), ("objective",)),
         (Words("方法", "Method"), ("method",)),
         (Words("LoRA", "LoRA"), ("lora",)),
-        (Words("起始轉接器 sha256", "Adapter it began with (sha256)"), ("start_sha256",)),
+        (Words("接著練的 adapter（sha256）", "Adapter it began with (sha256)"), ("start_sha256",)),
         (Words("筆數", "Rows"), ("rows",)),
         (Words("捨棄", "Dropped"), ("dropped",)),
         (Words("詞元", "Tokens"), ("tokens",)),

@@ -151,6 +151,7 @@ def _told(book: Ledger, logs: list[LogFile], known: Facts) -> dict[str, Any]:
         "held": any(tables.is_held(book, log) for log in logs),
         "adapter": bool(known.adapter),
         "purity": tables.purity_table(book, logs),
+        "begun": bool(book.get(SUMMARY, "start_sha256")),
         "report": book.has(REPORT),
         "data_sources": stage_tables.data_sources(book),
         "contamination": stage_tables.contamination(book),

@@ -129,6 +129,18 @@ def test_decimal_steps_are_exact() -> None:
     }
 
 
+def test_a_list_of_decimals_is_written_in_decimals() -> None:
+    """Many programs refuse `[5, 3.5]` where they want decimals; the question says what it says."""
+    for slot in ("list num 1..9 step 0.5 x2..4", "matrix num 1..9 step 0.5 2x2"):
+        for draw in draws(slot):
+            row = draw.value[0] if isinstance(draw.value[0], list) else draw.value
+            assert all(isinstance(item, float) for item in row)
+            assert ".0" not in draw.text
+    assert all(
+        isinstance(item, int) for draw in draws("list int 1..9 x2..4") for item in draw.value
+    )
+
+
 def test_the_same_percentage_is_a_number_in_percent_or_a_decimal() -> None:
     """`5%` is 5 where the schema says percent and 0.05 where it says decimal, always; the decimal
     is said as it is, too."""

@@ -176,7 +176,7 @@ def test_parallel_multiple_is_calls_of_different_tools(language: str) -> None:
     repeated = 0
     for row in rows_of("parallel_multiple", language, 80):
         names = [call.name for call in calls_of(row)]
-        assert 2 <= len(names) <= 4
+        assert 2 <= len(names) <= 7  # two tools for three things, and another question
         assert len(set(names)) >= 2
         assert set(names) <= {tool.name for tool in row.tools}
         repeated += len(set(names)) < len(names)

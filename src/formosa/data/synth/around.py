@@ -46,8 +46,9 @@ def around(draw: Draw, before: str, after: str, scene: Scene) -> str:
         return draw.text
     if scene.rng.random() >= SHARE:
         return draw.text
-    form = options[scene.rng.randrange(len(options))]
-    return draw.text if _said(form, before, after) else form.format(draw.value)
+    if any(_said(form, before, after) for form in options):
+        return draw.text
+    return options[scene.rng.randrange(len(options))].format(draw.value)
 
 
 def _said(form: str, before: str, after: str) -> bool:

@@ -86,19 +86,36 @@ def ask(
     way = ways[scene.rng.randrange(len(ways))]
     parts = choose(way, scene.rng, required=spec.required, drop=drop, optional=optional)
     draws = dict(fixed or {})
-    texts = []
-    for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
-        if isinstance(part, str):
-            texts.append(part)
-        else:
-            draw = _draw(spec, part, scene, draws)
-            texts.append(around(draw, _own(before), _own(after), scene))
-    text = _joined(texts, scene)
+    text = joined(pieces(dict.fromkeys(holes(way), spec), parts, scene, draws), scene)
     for item in spec.parameters:  # what follows from another value is in no question
         follows = isinstance(item.slot, Attribute) and item.slot.of in scene.words
         if follows and item.slot and item.required and item.name not in (drop, *draws):
             draws[item.name] = item.slot.draw(scene)
     return Asked(spec, text, draws, isinstance(parts[0], str))
+
+
+def pieces(
+    specs: Mapping[str, ToolSpec],
+    parts: Sequence[str | Hole],
+    scene: Scene,
+    draws: dict[str, Draw],
+) -> list[str]:
+    """The words of a question's parts, in order; what is not drawn yet goes into `draws`.
+
+    Args:
+        specs: by parameter, the tool that has it.
+        parts: text and holes.
+        scene: language and dice.
+        draws: values that are settled already.
+    """
+    texts = []
+    for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
+        if isinstance(part, str):
+            texts.append(part)
+        else:
+            draw = _draw(specs[part.name], part, scene, draws)
+            texts.append(around(draw, _own(before), _own(after), scene))
+    return texts
 
 
 def _own(part: str | Hole) -> str:
@@ -114,7 +131,7 @@ def _draw(spec: ToolSpec, hole: Hole, scene: Scene, draws: dict[str, Draw]) -> D
     return draws[hole.name]
 
 
-def _joined(texts: Iterable[str], scene: Scene) -> str:
+def joined(texts: Iterable[str], scene: Scene) -> str:
     """The texts as one sentence: two numbers don't run into one, and "a" before a vowel is "an"."""
     whole = ""
     for text in texts:
@@ -197,7 +214,7 @@ def _vary(
             texts.append(join_words(_quoted(words, opening), zh=scene.zh))
         else:
             texts.append(_draw(spec, part, scene, shared).text)
-    text = _joined(texts, scene)
+    text = joined(texts, scene)
     ours = isinstance(parts[0], str)
     return text, [Asked(spec, text, {**shared, **item}, ours) for item in varied]
 
@@ -267,7 +284,7 @@ def ask_paired(
             texts.append(join_words(words, zh=scene.zh))
         else:
             texts.append(_draw(spec, part, scene, shared).text)
-    whole = _joined(texts, scene)
+    whole = joined(texts, scene)
     body = whole.rstrip(ENDINGS)
     added = PAIRED[scene.zh][scene.rng.randrange(len(PAIRED[scene.zh]))]
     text = body + added + (whole[len(body) :] or ("。" if scene.zh else "."))

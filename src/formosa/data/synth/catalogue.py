@@ -23,6 +23,8 @@ words after the counts say how one of them is told, in English and in zh-TW.
 Tools of the same `group` do the same and are never offered together; those of the same `kin`
 could answer each other's questions after a fashion, and none of them stands for "no tool fits".
 A `general` tool could answer anything and is offered only where it is called.
+
+The files in `families/` have several tools an entry: see `families.py`.
 """
 
 from __future__ import annotations
@@ -32,9 +34,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from formosa.data.synth.calculate import CALCULATIONS
+from formosa.data.synth.families import read_family
 from formosa.data.synth.notation import parse_slot
 from formosa.data.synth.slots import Attribute, Choice, Slot
 from formosa.data.synth.specs import Pair, Parameter
@@ -216,6 +220,10 @@ def catalogue() -> tuple[ToolSpec, ...]:
     specs = [
         read_spec(entry, domain) for domain, entries in read_folder("domains") for entry in entries
     ]
+    for domain, families in read_folder("families"):
+        for each in families:
+            family, entries = read_family(each)
+            specs += [replace(read_spec(entry, domain), family=family) for entry in entries]
     names = [spec.name for spec in specs]
     twice = {name for name in names if names.count(name) > 1}
     if twice:

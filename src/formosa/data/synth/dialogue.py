@@ -4,7 +4,7 @@ single             one call, one tool offered
 multiple           one call, 2 to 6 tools offered
 parallel           2 to 5 calls of one tool
 paired             2 or 3 calls of one tool, asked for with two lists; only where a recipe wants it
-parallel_multiple  2 to 4 calls of 2 to 4 tools, sometimes one of them twice
+parallel_multiple  2 to 7 calls of 2 to 4 tools, many of them tools that take the same values
 irrelevant         tools offered, none fits: a short honest reply
 missing            a required argument is missing: the assistant asks for it
 answer             calls, their results by id, and an answer made from them
@@ -23,6 +23,7 @@ from formosa.data.synth import thinking
 from formosa.data.synth.asking import Asked, ask, ask_paired, ask_several, join_questions
 from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.results import result
+from formosa.data.synth.siblings import ask_siblings
 from formosa.data.synth.slots import RETRIES, Attribute
 from formosa.data.synth.smalltalk import courtesy, small_talk
 from formosa.data.synth.specs import ToolSpec
@@ -31,6 +32,8 @@ from formosa.data.synth.wording import holes
 
 # "What is the weather in …, and what's new about …": tools like those of the demonstration.
 WEATHER = ("get_weather",) * 8 + ("weather_forecast", "current_temperature", "air_quality_index")
+SIBLINGS = 0.35  # of questions for several tools: how often those are of one family …
+OFFERED_SIBLINGS = 0.6  # … and where tools of one are in sight
 SEARCH = ("search",) * 8 + ("web_search", "latest_news", "find_policy")
 
 
@@ -73,6 +76,15 @@ def paired(stage: Stage) -> Turns:
 
 
 def parallel_multiple(stage: Stage) -> Turns:
+    if specs := siblings(stage):
+        also = stage.phrases("also")
+        text, asked = ask_siblings(specs, stage.scene, also, held_out=stage.held_out)
+        if stage.chance(0.3) and (stranger := _stranger_to(specs, stage)):
+            asked.append(ask(stranger, stage.scene, stage.ways(stranger), optional=0.3))
+            specs = [*specs, stranger]
+            joined = Asked(asked[0].spec, text, {}, asked[0].literal_start)
+            text = join_questions([joined, asked[-1]], stage.scene, stage.phrases("connector"))
+        return _called(stage, text, asked, specs)
     text, asked, specs = _different(stage, stage.target())
     if len(asked) < 4 and stage.chance(0.3):  # one of them is called twice
         again = stage.pick(specs)
@@ -86,9 +98,36 @@ def parallel_multiple(stage: Stage) -> Turns:
             more = _lowered(more)
         text += ("" if stage.scene.zh else " ") + connector + more
         asked = [*others, *several]
+    return _called(stage, text, asked, specs)
+
+
+def _called(stage: Stage, text: str, asked: list[Asked], specs: list[ToolSpec]) -> Turns:
+    """A question and its calls, with some tools beside those that are called."""
     offered = [*specs, *stage.others(specs, stage.pick((0, 0, 0, 0, 1, 1, 2)))]
     thought = thinking.of_calls(stage, asked)
     return stage.turns([stage.user(text), stage.calls(asked, thought)], offered)
+
+
+def siblings(stage: Stage) -> list[ToolSpec]:
+    """Two or three tools of a family, in any order; none in most conversations."""
+    if not stage.chance(OFFERED_SIBLINGS if stage.offered else SIBLINGS):
+        return []
+    families: dict[str, list[ToolSpec]] = {}
+    for spec in stage.split():
+        if spec.family:
+            families.setdefault(spec.family.name, []).append(spec)
+    several = [specs for specs in families.values() if len(specs) > 1]
+    if not several:
+        return []
+    specs = stage.pick(several)
+    return stage.rng.sample(specs, min(stage.pick((2, 2, 2, 3)), len(specs)))
+
+
+def _stranger_to(specs: list[ToolSpec], stage: Stage) -> ToolSpec | None:
+    """A tool for another question beside those for a family."""
+    taken = {spec.group for spec in specs}
+    others = [spec for spec in stage.split() if spec.group not in taken and not spec.general]
+    return stage.pick(others) if others else None
 
 
 def _lowered(text: str) -> str:

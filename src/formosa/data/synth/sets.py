@@ -24,6 +24,7 @@ ATTEMPTS = 25  # at a question that is new
 ALONE = ("single",)  # kinds with one tool in sight …
 AMONG = ("multiple", "parallel_multiple")  # … and those with several
 SIZES = (1,) * 8 + (2,) * 5 + (3,) * 4 + (4, 4, 5)  # tools of a set
+FAMILY = 0.7  # share of the sets about a tool of a family that have its siblings, too
 DEMONSTRATION = 0.08  # share of the sets that have a tool for the weather and one for a search
 
 
@@ -81,7 +82,12 @@ def _offered(stage: Stage) -> tuple[ToolSpec, ...]:
         if len(first) == 2:
             return (*first, *stage.others(first, stage.pick((0, 0, 1))))
     first = [stage.target()]
-    return (*first, *stage.others(first, size - 1))
+    if (family := first[0].family) and stage.chance(FAMILY):
+        kin = [spec for spec in stage.split() if spec.family is family and spec is not first[0]]
+        first += stage.rng.sample(
+            kin, min(len(kin), stage.pick((1, 1, 2, 2, 3)), stage.max_tools - 1)
+        )
+    return (*first, *stage.others(first, size - len(first)))
 
 
 def _fits(kind: str, stage: Stage) -> bool:

@@ -114,9 +114,12 @@ class Number:
     def rule(self) -> tuple[str, str]:
         return RULES.get(self.form, NO_RULE)
 
+    @property
+    def whole(self) -> bool:
+        return self.form in ("int", "plain", "count", "wan")
+
     def schema(self) -> dict[str, Any]:
-        whole = self.form in ("int", "plain", "count", "wan")
-        schema: dict[str, Any] = {"type": "integer" if whole else "number"}
+        schema: dict[str, Any] = {"type": "integer" if self.whole else "number"}
         if self.bounds:
             schema["minimum"], schema["maximum"] = self.bounds
         return schema
@@ -301,6 +304,8 @@ class Several:
         values = [draw.value for draw in draws]
         if isinstance(self.slot, Number):
             texts = [str(value) for value in values]
+            if not self.slot.whole:  # many programs take no 5 for a list of decimals
+                values = [float(value) for value in values]
             if self.high == 2:  # a point
                 return Draw(values, f"({', '.join(texts)})")
             if self.bracketed or scene.rng.random() < 0.4:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from formosa.chat.message import Tool, json_text
+from formosa.data.synth.families import Family
 from formosa.data.synth.slots import ISO_DAY, NO_RULE, Attribute, Number, Slot
 from formosa.data.synth.wording import Wording
 
@@ -87,6 +88,7 @@ class ToolSpec:
     held_out: bool  # the whole tool belongs to the held-out split: about one in nine, for ever
     required: tuple[str, ...]  # parameters that always have a value (fields of objects too)
     optional: tuple[str, ...]  # parameters that need not be given
+    family: Family | None = None  # of tools that take the same values
 
     def wordings(self, language: str, *, held_out: bool) -> tuple[Wording, ...]:
         """The ways of asking of one split: the last way is kept back from training."""

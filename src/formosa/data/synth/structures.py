@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from formosa.data.synth.slots import Draw, Scene, Slot, join_words
+from formosa.data.synth.slots import Draw, Number, Scene, Slot, join_words
 from formosa.data.synth.wording import Wording, choose
 
 
@@ -77,6 +77,8 @@ class Matrix:
     def draw(self, scene: Scene) -> Draw:
         rows = self.low + scene.rng.randrange(self.high - self.low + 1)
         value = [[self.slot.draw(scene).value for _ in range(self.columns)] for _ in range(rows)]
+        if isinstance(self.slot, Number) and not self.slot.whole:
+            return Draw([[float(item) for item in row] for row in value], str(value))
         return Draw(value, str(value))
 
 

@@ -8,6 +8,8 @@ argument. A grammar can see to that; it must not decide whether to call.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from formosa.chat.message import Message, Tool
 from formosa.chat.parser import parse_reply
 from formosa.engines.dialect import probe, with_end
 from formosa.engines.open import open_chat
-from formosa.engines.protocol import ChatReply, ChatRequest, Sampling
+from formosa.engines.protocol import ChatReply, ChatRequest, Piece, Prompt, Sampling
 from formosa.engines.scripted import ScriptedEngine
 from formosa.engines.templated import HELD, TemplatedChat
 from formosa.errors import UserError
@@ -132,6 +134,60 @@ def test_others_are_left_free_and_a_log_tells_them_apart() -> None:
     assert asked(chat).message.content == "好" and engine.requests[0][1].grammar is None
     assert "calls" not in chat.info.details
     assert TemplatedChat(engine, held=True).info.details["calls"] == HELD
+
+
+# -- none twice ------------------------------------------------------------------------------------
+
+OTHER_CALL = A_CALL.replace("臺北", "台南")
+
+
+class Counting(ScriptedEngine):
+    """Knows how much of its reply was taken."""
+
+    taken = 0
+
+    async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        async with aclosing(super().generate(prompt, sampling)) as pieces:
+            async for piece in pieces:
+                self.taken += len(piece.text)
+                yield piece
+
+
+def held(text: str, *, chunk: int = 3, held: bool = True) -> tuple[ChatReply, Counting]:
+    engine = Counting([text], under=[text], chunk=chunk)
+    return asked(TemplatedChat(engine, held=held), (WEATHER, NOW)), engine
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1000])
+@pytest.mark.parametrize("before", ["", "我查一下。\n"])
+def test_a_call_that_comes_again_ends_the_reply(chunk: int, before: str) -> None:
+    reply, _ = held(f"{before}{A_CALL}\n{OTHER_CALL}\n{A_CALL}\n{NOW_CALL}", chunk=chunk)
+    places = [call.values().get("location") for call in reply.message.tool_calls]
+    assert places == ["臺北", "台南"]
+    assert reply.finish == "tool_calls" and reply.message.content == before.strip()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1000])
+def test_the_raw_text_ends_before_it_and_says_the_same(chunk: int) -> None:
+    reply, _ = held(f"{A_CALL}\n{A_CALL}", chunk=chunk)
+    assert reply.text == A_CALL
+    assert parse_reply(reply.text).message == reply.message
+
+
+def test_a_loop_is_left_and_not_written_to_its_end() -> None:
+    reply, engine = held("\n".join([A_CALL] * 50))
+    assert len(reply.message.tool_calls) == 1
+    assert engine.taken < 3 * len(A_CALL)
+
+
+def test_calls_that_differ_in_a_letter_are_two() -> None:
+    reply, _ = held(f"{A_CALL}\n{OTHER_CALL}\n{NOW_CALL}")
+    assert len(reply.message.tool_calls) == 3
+
+
+def test_a_free_model_may_call_twice() -> None:
+    reply, _ = held(f"{A_CALL}\n{A_CALL}", held=False)
+    assert len(reply.message.tool_calls) == 2
 
 
 def test_a_server_with_a_chat_layer_of_its_own_can_t_be_held() -> None:

@@ -28,8 +28,8 @@ _LOADED = (
                  help="Formosa's format with this family's control tokens, not the model's own."),
     click.option("--hold-calls/--free-calls", default=None,
                  help="Hold calls to the schemas of their tools, by a grammar: names, types and "
-                 "required arguments are then always right.  [default: free; held where no model "
-                 "is named]"),
+                 "required arguments are then always right, and no call comes twice.  [default: "
+                 "free; held where no model is named]"),
 )  # fmt: skip
 
 _VLLM = (

@@ -7,6 +7,9 @@ engine is stopped by leaving it. A stop text that spells a tag (`</think>`) mean
 those stay with the engine.
 
 What is held back is the beginning of a stop text, never more than the longest one.
+
+A small model that has made its calls sometimes makes the last one again, and again, to the limit.
+Where calls are held (`TemplatedChat`) the first repetition is the end.
 """
 
 from __future__ import annotations
@@ -30,25 +33,34 @@ class HandedOn:
     Args:
         stops: texts that end the answer.
         one_call: the first call is the last thing that is handed on.
+        once: a call that repeats an earlier one to the letter ends the reply, and is left out.
 
     Attributes:
         stop: the stop text that came, if one did.
+        repeated: whether such a call came.
         calls: those that were handed on.
     """
 
-    def __init__(self, stops: Sequence[str] = (), *, one_call: bool = False) -> None:
+    def __init__(
+        self, stops: Sequence[str] = (), *, one_call: bool = False, once: bool = False
+    ) -> None:
         self._stops = stops
         self._one_call = one_call
+        self._once = once
         self._held = ""  # of the content: it may be the beginning of a stop text
         self._parts: dict[str, list[str]] = {"reasoning": [], "content": []}
         self.calls: list[ToolCall] = []
         self.stop: str | None = None
+        self.repeated = False
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """Those that are handed on."""
         out: list[Event] = []
         for event in events:
-            if self.stop is not None or (self._one_call and self.calls):
+            if self.stop is not None or self.repeated or (self._one_call and self.calls):
+                break
+            if self._once and isinstance(event, ToolCall) and self._has(event):
+                self.repeated = True
                 break
             if isinstance(event, Delta) and event.kind == "content" and not event.broken:
                 out += self._content(event.text)
@@ -74,6 +86,9 @@ class HandedOn:
             reasoning="".join(self._parts["reasoning"]),
             tool_calls=tuple(self.calls),
         )
+
+    def _has(self, call: ToolCall) -> bool:
+        return any((c.name, c.arguments) == (call.name, call.arguments) for c in self.calls)
 
     def _content(self, text: str) -> list[Event]:
         text = self._held + text

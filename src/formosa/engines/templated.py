@@ -18,9 +18,9 @@ from dataclasses import replace
 from typing import Literal
 
 from formosa.chat.grammar import reply_grammar
-from formosa.chat.message import Tool
+from formosa.chat.message import Tool, ToolCall
 from formosa.chat.parser import ReplyParser
-from formosa.chat.tags import END_CALL, END_THINK
+from formosa.chat.tags import CALL, END_CALL, END_THINK
 from formosa.chat.template import ChatTemplate, opens_reasoning
 from formosa.engines.answer_stops import HandedOn, spells_tag
 from formosa.engines.logprobs import Ledger
@@ -43,7 +43,7 @@ from formosa.engines.protocol import (
 )
 from formosa.errors import EngineError, MessageError, UnsupportedError, UserError
 
-HELD = "held to their schemas"  # what a log says of the model's calls
+HELD = "held to their schemas, none twice"  # what a log says of the model's calls
 _TAKEN = {"self", "messages", "tools", "add_generation_prompt", "control_tokens"}
 
 
@@ -53,8 +53,9 @@ class TemplatedChat:
     Args:
         engine: continues the prompt.
         template: renders it; the model's own when left out.
-        held: calls that may come are held to the schemas of their tools, by a grammar. Whether to
-            call, what, and which values stays the model's.
+        held: calls that may come are held to the schemas of their tools, by a grammar, and one that
+            repeats an earlier one to the letter ends the reply. Whether to call, what, and which
+            values stays the model's.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class TemplatedChat:
         end = _end(prompt)
         parser = ReplyParser(reasoning_open=opens_reasoning(end), calls=bool(_shown(request)))
         one_only = not request.parallel and not forced  # a grammar sees to it otherwise
-        handed = HandedOn(own, one_call=one_only)
+        handed = HandedOn(own, one_call=one_only, once=self.held)
         slowly = bool(own) or one_only  # so that the text can end at any character
         written: list[str] = []
         tokens: list[Logprob] = []
@@ -149,7 +150,7 @@ class TemplatedChat:
                     written.append(chunk)
                     for event in handed.feed(parser.feed(chunk)):
                         yield event
-                    if handed.stop is not None:
+                    if handed.stop is not None or handed.repeated:
                         break
                     if handed.calls and one_only and rest.ends(chunk):
                         break
@@ -159,7 +160,7 @@ class TemplatedChat:
                         yield Logprobs(piece.logprobs)
                 if piece.finish:
                     finish, usage = piece.finish, piece.usage
-                if rest.ended or handed.stop is not None:
+                if rest.ended or handed.stop is not None or handed.repeated:
                     finish = "stop"  # the model need not write what nobody wants
                     break
         if finish is None:
@@ -171,6 +172,9 @@ class TemplatedChat:
         else:
             place = text.rfind(handed.stop, 0, len(text) - parser.undecided)
             text = text[:place] if place >= 0 else text
+        if handed.repeated:
+            text = _before_call(text, len(handed.calls), reasoning_open=opens_reasoning(end))
+            tokens = list(Ledger().feed(tokens, text)) if tokens else tokens
         if slowly and tokens:
             tokens = list(Ledger().feed(tokens, text))
             yield Logprobs(tuple(tokens))
@@ -230,6 +234,17 @@ class TemplatedChat:
 
     async def aclose(self) -> None:
         await self.engine.aclose()
+
+
+def _before_call(text: str, number: int, *, reasoning_open: bool) -> str:
+    """A raw reply up to the call `number`, counted from 0."""
+    parser = ReplyParser(reasoning_open=reasoning_open)
+    calls = 0
+    for place, character in enumerate(text):
+        calls += sum(isinstance(event, ToolCall) for event in parser.feed(character))
+        if calls > number:
+            return text[: max(text.rfind(CALL, 0, place), 0)].rstrip()
+    return text
 
 
 class _AfterCall:

@@ -396,7 +396,8 @@ def test_what_a_call_copied_it_still_copies(before: str, value: str, after: str)
     made = clean(row, CleanConfig(space=False, vocabulary="always"), policy="convert")
     if not isinstance(made, Rejection):
         question, call = made[0].messages
-        assert call.tool_calls[0].values()["q"] in question.content
+        # A question has no white space at its ends; a value may have.
+        assert call.tool_calls[0].values()["q"].strip() in question.content
         if script_of(row.question) == "traditional":
             assert call.tool_calls == row.messages[1].tool_calls
 

@@ -130,7 +130,8 @@ def test_every_text_of_the_lists_is_said() -> None:
         schemas = {tool.name: json.loads(tool.parameters)["properties"] for tool in row.tools}
         for call in row.messages[-1].tool_calls:
             for name, value in call.values().items():
-                free = "enum" not in schemas[call.name][name] and "YYYY" not in str(schemas)
+                free = "enum" not in schemas[call.name][name]
+                free = free and not any(form in str(schemas) for form in ("YYYY", "HH:MM"))
                 if isinstance(value, str) and free and "default" not in str(schemas):
                     assert value in row.question
 

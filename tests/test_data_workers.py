@@ -143,8 +143,12 @@ def test_a_worker_that_is_killed_is_a_sentence(
     assert contents(tmp_path / "out") == {}
 
 
-def test_ctrl_c_ends_all_processes_and_leaves_nothing(tmp_path: Path) -> None:
-    """Workers get the terminal's Ctrl-C, too; they leave it to their parent and print nothing."""
+@pytest.mark.parametrize("moment", ["workers begin", "rows are written"])
+def test_ctrl_c_ends_all_processes_and_leaves_nothing(tmp_path: Path, moment: str) -> None:
+    """Workers get the terminal's Ctrl-C, too; they leave it to their parent and print nothing.
+
+    A worker that has just been started is importing: it can't have ignored anything yet.
+    """
     config = write(tmp_path, 40_000)
     recipe = tmp_path / "recipe.json"
     recipe.write_text(config.model_dump_json(), encoding="utf-8")
@@ -168,9 +172,12 @@ if __name__ == "__main__":
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     rows = out / ".preparing" / "work" / "rows"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if rows.exists() and rows.stat().st_size > 20_000:
+        if moment == "workers begin" and len(children.read_text().split()) == 3:
+            break  # two, and the one that follows shared memory
+        if moment == "rows are written" and rows.exists() and rows.stat().st_size > 20_000:
             break
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)

@@ -5,13 +5,13 @@ busy: a source is never in memory as a whole. The first few thousand records are
 that a small source starts no process.
 
 Workers are started afresh (`spawn`): a fork would copy the threads' locks of a process that draws a
-progress bar. They get the benchmarks once, and ignore Ctrl-C, which is the parent's.
+progress bar. They get the benchmarks once. Ctrl-C, which a terminal sends to all of them, is the
+parent's, which takes it between two chunks.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -25,6 +25,7 @@ from formosa.data.config import DataConfig
 from formosa.data.decontaminate import Benchmark, BenchmarkIndex
 from formosa.data.formats.draft import Reader, Setting
 from formosa.data.formats.registry import FORMATS
+from formosa.data.interrupts import kept_interrupts, without_interrupts
 from formosa.data.judging import Checks, Judge, Verdict
 from formosa.data.sources.record import Record
 from formosa.errors import DataError, UserError
@@ -93,20 +94,24 @@ class Workers:
         first = next(chunks, None)
         if first is None:
             return
-        pool = self._started()
         waiting: deque[Future[list[Verdict]]] = deque()
-        try:
-            for chunk in chain([first], chunks):
-                waiting.append(pool.submit(_judge, work, chunk))
-                if len(waiting) >= AHEAD * self._processes:
+        with kept_interrupts() as interrupt:
+            try:
+                pool = self._started()
+                for chunk in chain([first], chunks):
+                    interrupt()
+                    with without_interrupts():  # a call may start a process
+                        waiting.append(pool.submit(_judge, work, chunk))
+                    if len(waiting) >= AHEAD * self._processes:
+                        yield from waiting.popleft().result()
+                while waiting:
+                    interrupt()
                     yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise UserError(
-                "A process that judged rows was killed, most likely for want of memory.",
-                "run the same command again with fewer --workers",
-            ) from error
+            except BrokenProcessPool as error:
+                raise UserError(
+                    "A process that judged rows was killed, most likely for want of memory.",
+                    "run the same command again with fewer --workers",
+                ) from error
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -153,7 +158,6 @@ _judges: dict[_Work, Judge] = {}
 
 def _begin(config: DataConfig, benchmarks: Sequence[Benchmark]) -> None:
     global _given
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _given = (config, _index(config, benchmarks))
 
 

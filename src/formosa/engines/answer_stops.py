@@ -57,7 +57,7 @@ class HandedOn:
         """Those that are handed on."""
         out: list[Event] = []
         for event in events:
-            if self.stop is not None or self.repeated or (self._one_call and self.calls):
+            if self.ended or (self._one_call and self.calls):
                 break
             if self._once and isinstance(event, ToolCall) and self._has(event):
                 self.repeated = True
@@ -72,6 +72,11 @@ class HandedOn:
                 self.calls.append(event)
             out.append(event)
         return out
+
+    @property
+    def ended(self) -> bool:
+        """Whether a stop text or a repetition ended the reply: nothing more is wanted."""
+        return self.stop is not None or self.repeated
 
     def flush(self) -> list[Event]:
         """What was held back was no stop text."""

@@ -150,9 +150,7 @@ class TemplatedChat:
                     written.append(chunk)
                     for event in handed.feed(parser.feed(chunk)):
                         yield event
-                    if handed.stop is not None or handed.repeated:
-                        break
-                    if handed.calls and one_only and rest.ends(chunk):
+                    if handed.ended or (handed.calls and one_only and rest.ends(chunk)):
                         break
                 if piece.logprobs:
                     tokens.extend(piece.logprobs)
@@ -160,7 +158,7 @@ class TemplatedChat:
                         yield Logprobs(piece.logprobs)
                 if piece.finish:
                     finish, usage = piece.finish, piece.usage
-                if rest.ended or handed.stop is not None or handed.repeated:
+                if rest.ended or handed.ended:
                     finish = "stop"  # the model need not write what nobody wants
                     break
         if finish is None:
@@ -174,9 +172,9 @@ class TemplatedChat:
             text = text[:place] if place >= 0 else text
         if handed.repeated:
             text = _before_call(text, len(handed.calls), reasoning_open=opens_reasoning(end))
-            tokens = list(Ledger().feed(tokens, text)) if tokens else tokens
-        if slowly and tokens:
+        if (slowly or handed.repeated) and tokens:
             tokens = list(Ledger().feed(tokens, text))
+        if slowly and tokens:
             yield Logprobs(tuple(tokens))
         usage = usage or await self._count(prompt, text)
         message, defects = handed.message(), parser.reply().defects

@@ -20,7 +20,6 @@ class LoraConfig(BaseModel):
     targets: Literal["all-linear"] | tuple[str, ...] = Field(
         "all-linear", description="Layers that get adapters: all linear ones, or names like q_proj"
     )
-
     start: str | None = Field(
         None,
         description="An adapter to begin with: a GGUF file, a run, or one of `formosa models ls`; "

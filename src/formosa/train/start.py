@@ -5,8 +5,8 @@
       start: my-lora.gguf                    one in GGUF form
       start: runs/mini                       that of a run, or a folder that peft saved
 
-The matrices are taken over and nothing else: the optimizer begins anew, and the rate with it.
-Whoever wants a published adapter to know tools of their own trains it on so, in minutes.
+The matrices are taken over and nothing else: the optimizer begins anew, and the rate with it. So a
+published adapter can learn the tools of an application from few rows.
 
 Needs torch, imported by functions only.
 """

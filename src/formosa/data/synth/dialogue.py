@@ -32,9 +32,10 @@ from formosa.data.synth.wording import holes
 
 # "What is the weather in …, and what's new about …": tools like those of the demonstration.
 WEATHER = ("get_weather",) * 8 + ("weather_forecast", "current_temperature", "air_quality_index")
-SIBLINGS = 0.35  # of questions for several tools: how often those are of one family …
-OFFERED_SIBLINGS = 0.6  # … and where tools of one are in sight
 SEARCH = ("search",) * 8 + ("web_search", "latest_news", "find_policy")
+# How often several tools are of one family, and how often where some of one are in sight.
+SIBLINGS = 0.35
+OFFERED_SIBLINGS = 0.6
 
 
 @functools.cache
@@ -76,39 +77,44 @@ def paired(stage: Stage) -> Turns:
 
 
 def parallel_multiple(stage: Stage) -> Turns:
-    if specs := siblings(stage):
-        also = stage.phrases("also")
-        text, asked = ask_siblings(specs, stage.scene, also, held_out=stage.held_out)
-        if stage.chance(0.3) and (stranger := _stranger_to(specs, stage)):
-            asked.append(ask(stranger, stage.scene, stage.ways(stranger), optional=0.3))
-            specs = [*specs, stranger]
-            joined = Asked(asked[0].spec, text, {}, asked[0].literal_start)
-            text = join_questions([joined, asked[-1]], stage.scene, stage.phrases("connector"))
-        return _called(stage, text, asked, specs)
-    text, asked, specs = _different(stage, stage.target())
-    if len(asked) < 4 and stage.chance(0.3):  # one of them is called twice
-        again = stage.pick(specs)
-        more, several = ask_several(
-            again, stage.scene, stage.ways(again), 2, stage.phrases("connector")
-        )
-        others = [item for item in asked if item.spec is not again]
-        text = join_questions(others, stage.scene, stage.phrases("connector"))
-        connector = stage.pick(stage.phrases("connector"))
-        if connector and not stage.scene.zh and several[0].literal_start:
-            more = _lowered(more)
-        text += ("" if stage.scene.zh else " ") + connector + more
-        asked = [*others, *several]
-    return _called(stage, text, asked, specs)
-
-
-def _called(stage: Stage, text: str, asked: list[Asked], specs: list[ToolSpec]) -> Turns:
-    """A question and its calls, with some tools beside those that are called."""
+    specs = _siblings(stage)
+    if specs:
+        text, asked, specs = _related(stage, specs)
+    else:
+        text, asked, specs = _different(stage, stage.target())
+        if len(asked) < 4 and stage.chance(0.3):
+            text, asked = _again(stage, asked, specs)
     offered = [*specs, *stage.others(specs, stage.pick((0, 0, 0, 0, 1, 1, 2)))]
     thought = thinking.of_calls(stage, asked)
     return stage.turns([stage.user(text), stage.calls(asked, thought)], offered)
 
 
-def siblings(stage: Stage) -> list[ToolSpec]:
+def _related(stage: Stage, specs: list[ToolSpec]) -> tuple[str, list[Asked], list[ToolSpec]]:
+    """One question for tools of a family, and at times for another tool beside them."""
+    also = stage.phrases("also")
+    text, asked = ask_siblings(specs, stage.scene, also, held_out=stage.held_out)
+    if stage.chance(0.3) and (stranger := _stranger_to(specs, stage)):
+        asked.append(ask(stranger, stage.scene, stage.ways(stranger), optional=0.3))
+        specs = [*specs, stranger]
+        whole = Asked(asked[0].spec, text, {}, asked[0].literal_start)
+        text = join_questions([whole, asked[-1]], stage.scene, stage.phrases("connector"))
+    return text, asked, specs
+
+
+def _again(stage: Stage, asked: list[Asked], specs: list[ToolSpec]) -> tuple[str, list[Asked]]:
+    """The question with one of its tools called twice."""
+    again = stage.pick(specs)
+    connectors = stage.phrases("connector")
+    more, several = ask_several(again, stage.scene, stage.ways(again), 2, connectors)
+    others = [item for item in asked if item.spec is not again]
+    text = join_questions(others, stage.scene, connectors)
+    connector = stage.pick(connectors)
+    if connector and not stage.scene.zh and several[0].literal_start:
+        more = _lowered(more)
+    return text + ("" if stage.scene.zh else " ") + connector + more, [*others, *several]
+
+
+def _siblings(stage: Stage) -> list[ToolSpec]:
     """Two or three tools of a family, in any order; none in most conversations."""
     if not stage.chance(OFFERED_SIBLINGS if stage.offered else SIBLINGS):
         return []

@@ -24,15 +24,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from formosa.data.synth.wording import (
-    Hole,
-    Maybe,
-    OneOf,
-    Part,
-    Wording,
-    holes,
-    parse_wording,
-)
+from formosa.data.synth.slots import separators
+from formosa.data.synth.wording import Hole, Maybe, OneOf, Part, Wording, holes, parse_wording
 
 IT = Hole("it")
 FIELDS = {"family", "parameters", "tools", "en", "zh", "other", "vary"}
@@ -124,12 +117,9 @@ def wanting(wording: Wording, wanted: Sequence[Wording], *, zh: bool) -> Wording
 
 def _listed(wanted: Sequence[Wording], zh: bool) -> Wording:
     parts: list[Part] = []
-    for i, words in enumerate(wanted):
-        if i:
-            last = i == len(wanted) - 1
-            parts.append(("和" if zh else " and ") if last else ("、" if zh else ", "))
-        parts.extend(words)
-    return tuple(parts)
+    for words, between in zip(wanted, separators(len(wanted), zh=zh), strict=True):
+        parts += [*words, between]
+    return tuple(parts[:-1])
 
 
 def _filled(wording: Wording, words: Wording) -> Iterator[Part]:

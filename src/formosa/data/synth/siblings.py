@@ -8,7 +8,7 @@ also      "Find the area of a circle of 5 cm. I need the circumference, too."
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from formosa.data.synth.asking import ENDINGS, Asked, ask, joined, pieces
 from formosa.data.synth.families import Family, wanting
@@ -67,13 +67,16 @@ def _together(
         draws[family.vary] = Draw(None, words)
     text = joined(pieces(every, parts, scene, draws), scene)
     literal = isinstance(parts[0], str)
-    made = []
-    for settled in [{**draws, family.vary: value} for value in varied] or [draws]:
-        for spec in specs:
-            own = {item.name for item in spec.parameters}
-            mine = {name: draw for name, draw in settled.items() if name in own}
-            made.append(Asked(spec, text, mine, literal))
-    return text, made
+    each = [{**draws, family.vary: value} for value in varied] or [draws]
+    return text, [
+        Asked(spec, text, _own(spec, settled), literal) for settled in each for spec in specs
+    ]
+
+
+def _own(spec: ToolSpec, draws: Mapping[str, Draw]) -> dict[str, Draw]:
+    """Those of the tool's own parameters."""
+    own = {item.name for item in spec.parameters}
+    return {name: draw for name, draw in draws.items() if name in own}
 
 
 def _apart(
@@ -86,14 +89,10 @@ def _apart(
     ending = asked[0].text[len(text) :] or ("。" if scene.zh else ".")
     other = family.other[scene.zh]
     for spec in specs[1:]:
-        own = {item.name for item in spec.parameters}
         way = wanting(other, [family.asks[spec.name][scene.zh]], zh=scene.zh)
-        kept = {
-            name: draw
-            for name, draw in asked[0].draws.items()
-            if name in own and name not in set(holes(way))
-        }
-        following = ask(spec, scene, [way], fixed=kept)
+        new = set(holes(way))
+        kept = {name: draw for name, draw in asked[0].draws.items() if name not in new}
+        following = ask(spec, scene, [way], fixed=_own(spec, kept))
         asked.append(following)
         words = following.text
         if following.literal_start and not scene.zh:
@@ -118,8 +117,5 @@ def _also(
     draws = dict(asked[0].draws)
     parts = choose(wanting(sentence, wanted, zh=scene.zh), scene.rng, required=tuple(every))
     added = joined(pieces(every, parts, scene, draws), scene)
-    for spec in others:
-        own = {item.name for item in spec.parameters}
-        mine = {name: draw for name, draw in draws.items() if name in own}
-        asked.append(Asked(spec, added, mine))
+    asked += [Asked(spec, added, _own(spec, draws)) for spec in others]
     return asked[0].text + ("" if scene.zh else " ") + added, asked

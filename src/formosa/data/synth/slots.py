@@ -317,10 +317,14 @@ class Several:
 
 def join_words(texts: Sequence[str], *, zh: bool) -> str:
     """`a, b and c`, 「a、b和c」."""
-    if len(texts) < 2:
-        return "".join(texts)
-    head = ("、" if zh else ", ").join(texts[:-1])
-    return f"{head}{'和' if zh else ' and '}{texts[-1]}"
+    between = separators(len(texts), zh=zh)
+    return "".join(text + after for text, after in zip(texts, between, strict=True))
+
+
+def separators(count: int, *, zh: bool) -> list[str]:
+    """What stands behind each of `count` things that are listed; behind the last, nothing."""
+    comma, last = ("、", "和") if zh else (", ", " and ")
+    return [*[comma] * (count - 2), *[last] * (count > 1), *[""] * (count > 0)]
 
 
 def copied_texts(slot: Slot, value: Any) -> list[str]:

@@ -81,6 +81,18 @@ def test_a_thread_that_gets_no_ctrl_c_is_left_alone() -> None:
     assert seen == [before]
 
 
+def test_ctrl_c_that_is_ignored_stays_ignored() -> None:
+    """As under nohup: nobody's Ctrl-C is meant for this process."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with kept_interrupts() as interrupt:
+            press()
+            interrupt()
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_process_started_without_interrupts_gets_none() -> None:
     """It has Ctrl-C before its first instruction of Python, and goes on."""
     code = "import sys; sys.stdin.readline(); print('whole')"

@@ -18,13 +18,16 @@ from types import FrameType
 def kept_interrupts() -> Iterator[Callable[[], None]]:
     """Inside, Ctrl-C is kept for the function that is given: called, it raises what was kept.
 
-    What is still kept at the end is raised there, unless another error is on its way. In another
-    thread than the main one, which gets no Ctrl-C, nothing changes.
+    What is still kept at the end is raised there, unless another error is on its way. Nothing
+    changes where Ctrl-C would not raise: in other threads than the main one, where it is ignored
+    (`nohup`), or where somebody else takes it.
 
     Raises:
         KeyboardInterrupt: by the function and at the end, if Ctrl-C was pressed.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or before is not signal.default_int_handler:
         yield lambda: None
         return
     kept = False
@@ -39,7 +42,7 @@ def kept_interrupts() -> Iterator[Callable[[], None]]:
             kept = False
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, keep)
+    signal.signal(signal.SIGINT, keep)
     try:
         yield give
     finally:

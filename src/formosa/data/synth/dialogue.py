@@ -107,11 +107,8 @@ def _again(stage: Stage, asked: list[Asked], specs: list[ToolSpec]) -> tuple[str
     connectors = stage.phrases("connector")
     more, several = ask_several(again, stage.scene, stage.ways(again), 2, connectors)
     others = [item for item in asked if item.spec is not again]
-    text = join_questions(others, stage.scene, connectors)
-    connector = stage.pick(connectors)
-    if connector and not stage.scene.zh and several[0].literal_start:
-        more = _lowered(more)
-    return text + ("" if stage.scene.zh else " ") + connector + more, [*others, *several]
+    whole = Asked(again, more, {}, several[0].literal_start)
+    return join_questions([*others, whole], stage.scene, connectors), [*others, *several]
 
 
 def _siblings(stage: Stage) -> list[ToolSpec]:
@@ -134,10 +131,6 @@ def _stranger_to(specs: list[ToolSpec], stage: Stage) -> ToolSpec | None:
     taken = {spec.group for spec in specs}
     others = [spec for spec in stage.split() if spec.group not in taken and not spec.general]
     return stage.pick(others) if others else None
-
-
-def _lowered(text: str) -> str:
-    return text if text.startswith(("I ", "I'")) else text[:1].lower() + text[1:]
 
 
 def _different(

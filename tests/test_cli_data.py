@@ -64,6 +64,17 @@ def test_synth_says_so_when_there_is_no_more_to_say(monkeypatch: pytest.MonkeyPa
     assert "different questions" not in result.stdout
 
 
+@pytest.mark.parametrize(("share", "chinese"), [("0", False), ("1", True)])
+def test_synth_documents_tools_in_the_language_that_was_asked_for(
+    share: str, chinese: bool
+) -> None:
+    options = ("--rows", "4", "--kind", "single", "--language", "zh-TW", "--json")
+    values = json.loads(formosa("synth", *options, "--chinese-docs", share).stdout)
+    for value in values:
+        text = value["tools"][0]["function"].get("description", "")
+        assert not text or any("一" <= character <= "鿿" for character in text) == chinese
+
+
 def test_synth_gives_twins_that_think() -> None:
     values = json.loads(formosa("synth", "--rows", "4", "--thinking", "1", "--json").stdout)
     thinks = ["reasoning_content" in json.dumps(value) for value in values]

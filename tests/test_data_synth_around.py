@@ -115,7 +115,7 @@ def test_the_file_names_lists_that_there_are_once_each(entry: dict[str, list[str
     for form in entry["en"] + entry["zh"]:
         assert form.count("{}") == 1
     assert all(form.isascii() for form in entry["en"])
-    assert all(re.search(r"[一-鿿]", form) for form in entry["zh"])
+    assert all(re.search(r"[一-鿿《]", form) for form in entry["zh"])
 
 
 def texts(calls: list[ToolCall]) -> list[str]:

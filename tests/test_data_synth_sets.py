@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import json
 import random
+import re
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +17,12 @@ from hypothesis import strategies as st
 from formosa.data.rows import LANGUAGES, Row
 from formosa.data.synth.catalogue import catalogue
 from formosa.data.synth.config import SynthConfig
+from formosa.data.synth.dialogue import KINDS as KINDS_OF_ROWS
+from formosa.data.synth.dialogue import complete
 from formosa.data.synth.generate import BARREN, DEFAULT_KINDS, _sets, generate
 from formosa.data.synth.sets import make_set
+from formosa.data.synth.specs import ToolSpec, styled_parameter
+from formosa.data.synth.stage import NoSuchToolError, Stage
 from formosa.data.validate import validate_row
 
 QUESTIONS = 5
@@ -115,6 +123,86 @@ def test_a_search_in_sight_leaves_nothing_but_thanks_and_greetings_without_a_cal
                     seen += 1
                     assert len(row.question) < 40, row.question
     assert seen > 5
+
+
+def completed(count: int = 300) -> list[tuple[Row, Row]]:
+    """Rows that lack a value, each with the one behind it."""
+    kinds = {"missing": 1.0, "single": 1.0, "multiple": 1.0}
+    found = []
+    for number in range(count):
+        rows = one(number, LANGUAGES[number % 2], kinds=kinds, held_out=number % 3 == 0)
+        found += [(a, b) for a, b in itertools.pairwise(rows) if a.kind == "missing"]
+    return found
+
+
+def test_what_lacks_a_value_comes_again_with_it_and_is_called() -> None:
+    """The two differ in nothing that decides but the value, so no other habit can be learnt."""
+    pairs = completed()
+    again = 0
+    for lacking, whole in pairs:
+        called = [call for message in whole.messages for call in message.tool_calls]
+        assert not next(m for m in lacking.messages if m.role == "assistant").tool_calls
+        if whole.kind == "missing" or len(called) != 1:
+            continue
+        later = [call for message in lacking.messages for call in message.tool_calls]
+        if not later or called[0].name != later[0].name:
+            continue  # the next question of the set, where the same could not be asked
+        then, now = (json.loads(call.arguments) for call in (later[0], called[0]))
+        same = {key for key in then.keys() & now.keys() if then[key] == now[key]}
+        if now.keys() == then.keys() and len(same) >= len(then) - 1:
+            again += 1
+    # Half of the questions that lack a value go on to the call, so that it can be compared.
+    compared = sum(any(m.tool_calls for m in lacking.messages) for lacking, _ in pairs)
+    assert compared > 60
+    assert again > 0.7 * compared, f"{again} of {compared}"
+
+
+def test_what_was_said_without_the_value_is_said_with_it() -> None:
+    for number in range(40):
+        for language in LANGUAGES:
+            stage = Stage.of(random.Random(number), language, held_out=False, turn=number)
+            stage.offered = (stage.target("missing"),)
+            KINDS_OF_ROWS["missing"](stage)
+            assert stage.lacking is not None
+            lacking, way = stage.lacking
+            stage.begin()
+            try:
+                messages, _ = complete(stage, lacking, way)
+            except NoSuchToolError:
+                continue
+            (call,) = messages[-1].tool_calls
+            arguments = json.loads(call.arguments)
+            for name, draw in lacking.draws.items():
+                where: Any = arguments
+                for part in name.split("."):
+                    where = where[styled_parameter(part, stage.style)]
+                assert where == draw.value
+            assert set(lacking.spec.required) <= set(_flat(arguments, stage.style, lacking.spec))
+
+
+def _flat(arguments: dict[str, Any], style: str, spec: ToolSpec) -> set[str]:
+    """The names of the parameters that the arguments have, as the catalogue writes them."""
+    found = set()
+    for item in spec.parameters:
+        where: Any = arguments
+        for part in item.name.split("."):
+            where = where.get(styled_parameter(part, style)) if isinstance(where, dict) else None
+        if where is not None:
+            found.add(item.name)
+    return found
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize("questions", [1, QUESTIONS])
+def test_zh_tw_questions_see_as_many_chinese_docs_as_was_asked_for(
+    share: float, questions: int
+) -> None:
+    rows = generate(60, 4, languages={"zh-TW": 1, "en": 1}, questions=questions, chinese_docs=share)
+    for row in rows:
+        texts = [tool.description for tool in row.tools if tool.description]
+        if texts:
+            chinese = all(re.search(r"[一-鿿]", text) for text in texts)
+            assert chinese == (row.language == "zh-TW" and share == 1.0), texts
 
 
 def test_weather_and_a_search_are_asked_for_in_one_question() -> None:

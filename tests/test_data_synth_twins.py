@@ -83,7 +83,13 @@ def test_rewordings_of_the_reserved_question_are_reserved_too() -> None:
 def test_the_part_of_a_recipe_knows_its_kinds_and_limits() -> None:
     assert SynthConfig().thinking == 0 == SynthConfig().manuals
     assert set(SynthConfig().kinds) == set(DEFAULT_KINDS)
-    for bad in ({"kinds": {"nonsense": 1}}, {"thinking": 2}, {"max_tools": 1}, {"row": 3}):
+    for bad in (
+        {"kinds": {"nonsense": 1}},
+        {"thinking": 2},
+        {"chinese_docs": 2},
+        {"max_tools": 1},
+        {"row": 3},
+    ):
         with pytest.raises(ValidationError):
             SynthConfig.model_validate(bad)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from formosa.engines.advice import build_advice, cpu_flags, quantisation_advice
-from formosa.engines.llama import cores_of_quota, usable_cores
 
 WHEEL = "CPU : SSE3 = 1 | AVX = 1 | AVX2 = 1 | OPENMP = 1 | REPACK = 1 | "
 NATIVE = WHEEL + "AVX512 = 1 | AVX512_VNNI = 1 | AVX512_BF16 = 1 | "
@@ -37,19 +36,3 @@ def test_the_flags_are_the_first_cpu_s(tmp_path: Path) -> None:
     file.write_text("processor\t: 0\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nflags\t\t: fpu\n")
     assert cpu_flags(file) == {"fpu", "avx2"}
     assert cpu_flags(tmp_path / "none") == set()
-
-
-@pytest.mark.parametrize(
-    ("text", "cores"),
-    [("200000 100000\n", 2), ("150000 100000", 2), ("50000 100000", 1), ("max 100000", None),
-     ("", None), ("a b", None)],
-)  # fmt: skip
-def test_a_container_s_share_is_no_more_than_it_has(
-    tmp_path: Path, text: str, cores: int | None
-) -> None:
-    """64 threads on a share of two cores wait for each other most of the time."""
-    file = tmp_path / "cpu.max"
-    file.write_text(text)
-    assert cores_of_quota(file) == cores
-    assert cores_of_quota(tmp_path / "none") is None
-    assert usable_cores() >= 1

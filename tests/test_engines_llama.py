@@ -14,12 +14,13 @@ import httpx2
 import pytest
 
 from formosa.chat.message import Message
-from formosa.engines.llama import LlamaEngine, usable_cores
+from formosa.engines.llama import LlamaEngine
 from formosa.engines.open import open_chat
 from formosa.engines.protocol import ChatRequest, Piece, Prompt, Sampling, TextEngine
 from formosa.errors import ContextError, EngineError, ModelError, UnsupportedError, UserError
 from formosa.files import sha256_file
 from formosa.models import resolve
+from formosa.processor import usable_cores
 from formosa.serve.conformance.parrot import Parrot
 from lora import write_lora
 from test_engines_gguf import gguf_header

@@ -1,4 +1,4 @@
-"""Threads that wait, and memory that was freed: what the C library is told."""
+"""Cores, threads that wait, and memory that was freed: what is seen, and what is set."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from formosa.processor import SPINS, keeping_freed_memory, wait_briefly
+from formosa.processor import (
+    SPINS,
+    cores_of_quota,
+    keeping_freed_memory,
+    usable_cores,
+    wait_briefly,
+)
 
 FAULTS = """
 import resource
@@ -67,3 +74,19 @@ def test_a_c_library_that_cannot_be_told_is_left_alone(monkeypatch: pytest.Monke
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     with keeping_freed_memory() as told:
         assert not told
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("200000 100000\n", 2), ("150000 100000", 2), ("50000 100000", 1), ("max 100000", None),
+     ("", None), ("a b", None)],
+)  # fmt: skip
+def test_a_container_s_share_is_no_more_than_it_has(
+    tmp_path: Path, text: str, cores: int | None
+) -> None:
+    """64 threads on a share of two cores wait for each other most of the time."""
+    file = tmp_path / "cpu.max"
+    file.write_text(text)
+    assert cores_of_quota(file) == cores
+    assert cores_of_quota(tmp_path / "none") is None
+    assert usable_cores() >= 1

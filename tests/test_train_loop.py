@@ -54,6 +54,7 @@ def test_exact_calls_are_logged_beside_the_loss(trained: Path) -> None:
     measured = records(trained, "measured")
     assert [record["step"] for record in measured] == [4, 8]
     assert all(record["exact_call"]["of"] == 2 for record in measured)
+    assert all(record["relevance"].keys() >= {"needless", "missed"} for record in measured)
     assert measured[1]["loss"] < measured[0]["loss"]
 
 

@@ -176,13 +176,23 @@ def test_trackio_gets_the_numbers_of_the_log(
     reporters = Reporters(["trackio"], tmp_path, "mini")
     reporters.record({"type": "step", "step": 3, "loss": 1.5, "tokens": 7})
     exact = {"correct": 1, "of": 4, "stopped": 4}
-    reporters.record({"type": "measured", "step": 3, "loss": 2.0, "exact_call": exact})
+    begun = {"missed": 1, "calls": 5, "needless": 3, "others": 4}
+    counts = {"exact_call": exact, "relevance": begun}
+    reporters.record({"type": "measured", "step": 3, "loss": 2.0, **counts})
     reporters.record({"type": "best", "step": 3, "by": "loss", "value": 2.0})
     reporters.close()
     assert told == [
         {"project": "formosa", "name": "mini", "resume": "allow"},
         (3, {"train/loss": 1.5}),
-        (3, {"heldout/loss": 2.0, "heldout/exact_call": 0.25}),
+        (
+            3,
+            {
+                "heldout/loss": 2.0,
+                "heldout/exact_call": 0.25,
+                "heldout/needless_calls": 0.75,
+                "heldout/missed_calls": 0.2,
+            },
+        ),
         "finished",
     ]
 

@@ -65,7 +65,9 @@ def step(number: int, **values: Any) -> dict[str, Any]:
 
 def measured(number: int, right: int) -> dict[str, Any]:
     exact = {"correct": right, "of": 8}
-    return {"type": "measured", "step": number, "loss": 0.5, "exact_call": exact}
+    begun = {"missed": 8 - right, "calls": 8, "needless": 2, "others": 8}
+    counts = {"exact_call": exact, "relevance": begun}
+    return {"type": "measured", "step": number, "loss": 0.5, **counts}
 
 
 def reply(number: int, right: bool, **values: Any) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""How this process waits for its own threads, and what it does with memory that it has freed.
+"""How many cores this process has, how it waits for its threads, and where its freed memory goes.
 
-Both are settings of the C library and of OpenMP, whose defaults suit one program alone on a large
-machine. Measured on two cores (docs/formosa-mini.md): a token of a 270M model with an adapter is a
-thousand small operations, and threads that sleep between them need twice as long for it; threads
-that spin until they are needed starve everything else on a shared machine.
+The last two are settings of OpenMP and of the C library, whose defaults suit one program alone on a
+large machine. Measured on two cores (docs/formosa-mini.md): a token of a 270M model with an adapter
+is a thousand small operations, and threads that sleep between them need twice as long for it;
+threads that spin until they are needed starve everything else on a shared machine.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 SPINS = "1000"  # some microseconds: longer than two neighbouring operations are apart
 
@@ -19,6 +20,24 @@ SPINS = "1000"  # some microseconds: longer than two neighbouring operations are
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEEP = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 1 << 30}
 _USUAL = {_MMAP_THRESHOLD: 128 << 10, _TRIM_THRESHOLD: 128 << 10}
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, cores_of_quota() or cores)
+
+
+def cores_of_quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
+    """A container's share of the machine in whole cores, rounded up; None without a limit."""
+    try:
+        quota, period = map(int, path.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no such group, or "max"
+        return None
+    return max(-(-quota // period), 1) if period > 0 else None
 
 
 def wait_briefly() -> None:

@@ -134,6 +134,10 @@ def training(ledger: Ledger) -> str:
         (Words("最後損失", "Last loss"), ("loss", "last")),
         (Words("保留集損失", "Held-out loss"), ("heldout", last, "loss")),
         (Words("保留集完全正確的呼叫", "Held-out exact calls"), ("heldout", last, "exact_call")),
+        (
+            Words("保留集該不該呼叫（開頭）", "Held-out replies that begin as a call"),
+            ("heldout", last, "relevance"),
+        ),
         (Words("秒數", "Seconds"), ("seconds",)),
         (Words("每秒詞元", "Tokens per second"), ("tokens_per_second",)),
         (Words("行程數", "Processes"), ("processes",)),
@@ -142,6 +146,8 @@ def training(ledger: Ledger) -> str:
         (Words("套件", "Packages"), ("versions",)),
         (Words("對話模板 sha256", "Template sha256"), ("template_sha256",)),
     ]
+    if ledger.get(SUMMARY, "heldout", last, "relevance") is None:  # made before it was measured
+        lines = [line for line in lines if line[1][-1] != "relevance"]
     empty = ("lora", "start_sha256", "dropped", "share_prefix", "added_tokens")
     lines = [line for line in lines if line[1][0] not in empty or ledger.get(SUMMARY, *line[1])]
     return ledger.settings("training", [*base, *_cells(ledger, SUMMARY, lines)])

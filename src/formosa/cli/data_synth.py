@@ -9,6 +9,7 @@ from formosa.cli.output import Output, command_output
 from formosa.data.rows import LANGUAGES
 from formosa.data.synth.dialogue import KINDS
 from formosa.data.synth.generate import generate
+from formosa.data.synth.stage import CHINESE_DOCS
 
 
 @click.command()
@@ -39,6 +40,13 @@ from formosa.data.synth.generate import generate
     help="Share of the rows whose tools are documented at length, in sentences.",
 )
 @click.option(
+    "--chinese-docs",
+    type=click.FloatRange(0, 1),
+    default=CHINESE_DOCS,
+    show_default=True,
+    help="Share of the zh-TW rows whose tools are documented in Chinese; the others' in English.",
+)
+@click.option(
     "--questions",
     type=click.IntRange(1, 50),
     default=1,
@@ -56,6 +64,7 @@ def synth(
     thinking: float,
     max_tools: int,
     manuals: float,
+    chinese_docs: float,
     questions: int,
 ) -> None:
     """Generate tool-calling conversations and print them as JSONL.
@@ -73,6 +82,7 @@ def synth(
         thinking=thinking,
         max_tools=max_tools,
         manuals=manuals,
+        chinese_docs=chinese_docs,
         questions=questions,
     )
     values = [row.to_json() for row in made]

@@ -74,7 +74,7 @@ def _version(package: str) -> str:
 
 
 def _machine() -> list[Finding]:
-    from formosa.engines.llama import usable_cores
+    from formosa.processor import usable_cores
 
     cores = usable_cores()
     total, free = _memory_gb()

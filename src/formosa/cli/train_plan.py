@@ -77,8 +77,8 @@ def plan(
 
 
 def _setup(name: str | None, count: int, *, cpu: bool, price: float | None) -> Setup:
-    from formosa.engines.llama import usable_cores
     from formosa.errors import UserError
+    from formosa.processor import usable_cores
     from formosa.train.plan import CPU_CORE, GPUS, Setup, gpu_here
 
     if cpu and name:

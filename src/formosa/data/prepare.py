@@ -224,6 +224,7 @@ class _Job:
                 thinking=0.0 if held_out else config.synth.thinking,
                 max_tools=config.synth.max_tools,
                 manuals=config.synth.manuals,
+                chinese_docs=config.synth.chinese_docs,
                 # Held-out rows have tools of their own each: they measure more.
                 questions=1 if held_out else config.synth.questions,
             ):

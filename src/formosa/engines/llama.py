@@ -15,7 +15,6 @@ write freely), and a LoRA adapter that it does not have.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, nullcontext
@@ -45,29 +44,12 @@ from formosa.errors import (
     UserError,
 )
 from formosa.files import sha256_file
+from formosa.processor import usable_cores
 
 # Tags that some vocabularies list as control tokens: they must come out as text all the same.
 KEPT_TAGS = [THINK, END_THINK, CALL, END_CALL]
 SPARE = 64  # tokens
 NO_LIMIT = httpx2.Timeout(None, connect=10.0)  # a long prompt on a slow machine takes minutes
-
-
-def usable_cores() -> int:
-    """How many cores this process may run on, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    return min(cores, cores_of_quota() or cores)
-
-
-def cores_of_quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int | None:
-    """A container's share of the machine in whole cores, rounded up; None without a limit."""
-    try:
-        quota, period = map(int, path.read_text(encoding="ascii").split())
-    except (OSError, ValueError):  # no such group, or "max"
-        return None
-    return max(-(-quota // period), 1) if period > 0 else None
 
 
 class LlamaEngine:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from formosa.chat.message import Message, Tool, ToolCall
 from formosa.chat.template import ChatTemplate
-from formosa.engines.llama import LlamaEngine, usable_cores
+from formosa.engines.llama import LlamaEngine
 from formosa.errors import ParityError
 from formosa.export.divergence import LIMITS, Divergence, measure
 from formosa.export.greedy import (
@@ -41,6 +41,7 @@ from formosa.export.greedy import (
 )
 from formosa.export.reference import Reference
 from formosa.files import sha256_file, write_json
+from formosa.processor import usable_cores
 
 # Natural logs. Measured with a tuned SmolLM2-135M on 1,230 greedy tokens: F16 never chose another
 # word; Q8_0, which rounds the activations to 8 bits too, 8 times, by 0.01 to 0.76.

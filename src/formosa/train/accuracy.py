@@ -79,11 +79,11 @@ def exact_calls(
     """
     import torch
 
-    asked = [(row, first) for row in rows if (first := _first_reply(row.messages)) is not None]
+    asked = [(row, first) for row in rows if (first := first_reply(row.messages)) is not None]
     if not asked:
         return Exact(0, 0, 0)
     control = control_tokens(tokenizer)
-    prompts = [_prompt(tokenizer, template, control, row, i) for row, i in asked]
+    prompts = [prompt_ids(tokenizer, template, control, row, i) for row, i in asked]
     width = max(map(len, prompts))
     ids = torch.tensor([[tokenizer.pad_token_id] * (width - len(p)) + p for p in prompts])
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
@@ -118,12 +118,12 @@ def exact_calls(
         )
         correct += right
         last = row.messages[i - 1].content[:LONGEST] if i else ""
-        wanted = _written(template, row, i)[:LONGEST]
+        wanted = written_reply(template, row, i)[:LONGEST]
         seen(Answer(last, wanted, text[:LONGEST], right, ended))
     return Exact(correct, len(asked), stopped)
 
 
-def _prompt(
+def prompt_ids(
     tokenizer: Any, template: ChatTemplate, control: Collection[str], row: Conversation, end: int
 ) -> list[int]:
     """The ids that a server would ask with: words that only spell a control token stay words."""
@@ -132,12 +132,13 @@ def _prompt(
     return [token for part in parts for token in part]
 
 
-def _written(template: ChatTemplate, row: Conversation, i: int) -> str:
+def written_reply(template: ChatTemplate, row: Conversation, i: int) -> str:
     """The row's own reply as a model would write it, without the stop token."""
     rendered = template.render(row.messages[: i + 1], row.tools)
     start, end = rendered.spans[-1] if rendered.spans else (0, 0)
     return rendered.text[start:end].removesuffix(template.stop)
 
 
-def _first_reply(messages: Sequence[Message]) -> int | None:
+def first_reply(messages: Sequence[Message]) -> int | None:
+    """Where the assistant speaks for the first time."""
     return next((i for i, message in enumerate(messages) if message.role == "assistant"), None)

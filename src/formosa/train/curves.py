@@ -92,11 +92,15 @@ class Story:
     @property
     def exact(self) -> tuple[Point, ...]:
         """Share of held-out rows with exactly the right calls."""
+        return self.shares("exact_call", "correct", "of")
+
+    def shares(self, name: str, part: str, whole: str) -> tuple[Point, ...]:
+        """One count of a measurement on held-out rows, by another."""
         found = []
         for record in self.records:
-            exact = record.get("exact_call") if record.get("type") == "measured" else None
-            if isinstance(exact, dict) and exact.get("of"):
-                found.append(Point(record["step"], exact["correct"] / exact["of"]))
+            counts = record.get(name) if record.get("type") == "measured" else None
+            if isinstance(counts, dict) and counts.get(whole):
+                found.append(Point(record["step"], counts[part] / counts[whole]))
         return tuple(found)
 
 
@@ -193,10 +197,19 @@ def _exact(story: Story) -> list[Series]:
     return [Series("", story.exact, marked=True)] * bool(story.exact)
 
 
+def _relevance(story: Story) -> list[Series]:
+    needless = story.shares("relevance", "needless", "others")
+    missed = story.shares("relevance", "missed", "calls")
+    found = [Series("where none should be", needless, marked=True)] * bool(needless)
+    return found + [Series("none where one should be", missed, marked=True)] * bool(missed)
+
+
 CHARTS = (
     Chart("Loss", "nats", "Mean cross entropy of a learnt token; lower is better.", _loss),
     Chart("Exact calls", "", "Held-out rows answered with exactly the right calls.", _exact,
           share=True),
+    Chart("Wrongly called", "", "Held-out rows whose reply begins as a call and should not, or "
+          "should and does not; lower is better.", _relevance, share=True),
     Chart("Learning rate", "", "As the schedule has it.", _plain("learning_rate")),
     Chart("Gradient norm", "", "Before clipping; a jump often comes before a spike of the loss.",
           _smooth("grad_norm")),

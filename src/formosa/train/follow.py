@@ -163,6 +163,9 @@ def _words(found: dict[str, Any]) -> str:
         words += f" (of rows with calls {found['call_loss']:.3f})"
     if exact := found.get("exact_call"):
         words += f", exact calls {exact['correct']} of {exact['of']}"
+    if begun := found.get("relevance"):
+        words += f", needless calls {begun['needless']} of {begun['others']}"
+        words += f", missed {begun['missed']} of {begun['calls']}"
     return words
 
 

@@ -237,7 +237,7 @@ def _processes(
 
 
 def _environment(how: Launch) -> dict[str, str]:
-    from formosa.engines.llama import usable_cores
+    from formosa.processor import usable_cores
 
     values = {key: value for key, value in os.environ.items() if key not in LEFTOVERS}
     values[WATCHED] = "1"

@@ -4,8 +4,8 @@
      "seconds", "tokens_per_second", "peak_memory_gb"}
     {"type": "spike", "step", "loss", "usual"}                      a loss far above those before it
     {"type": "measured", "step", "loss", "call_loss",               on held-out rows, and on those
-     "exact_call": {…}}                                             of them that have calls; of
-                                                                    documents "perplexity" instead
+     "exact_call": {…},                                             of them that have calls; of
+     "relevance": {…}}                                              documents "perplexity" instead
     {"type": "reply", "step", "row", "asked", "wanted", "said",     one of its rows, as it was
      "right", "ended"}                                              answered
     {"type": "best", "step", "by", "value", "loss"}                 the best measured so far

@@ -1,4 +1,4 @@
-"""Measurements on held-out rows while a model trains: loss, exact calls, and whether it stops.
+"""Measurements on held-out rows while a model trains: loss, exact calls, relevance, and stopping.
 
 Needs torch, imported by functions only.
 
@@ -20,6 +20,7 @@ from formosa.train.accuracy import Answer, Exact, exact_calls
 from formosa.train.config import TrainConfig
 from formosa.train.packing import collate, groups
 from formosa.train.parallel import Arrangement
+from formosa.train.relevance import Relevance, beginnings, call_token, relevance
 from formosa.train.rows import Conversation, EncodedRow, Row, RowEncoder, RowSettings, read_rows
 from formosa.train.special_tokens import PreparedTokenizer
 
@@ -60,11 +61,14 @@ class HeldOut:
         self.asked = [row for row in read if isinstance(row, Conversation)]
         if config.objective == "cpt":
             self.asked = []
+        longest = settings.max_tokens
+        self.begun = beginnings(tokenizer, prepared.template, self.asked, longest)
         self.answers: list[Answer] = []
 
     def measure(self, trainer: Any, shared: Arrangement) -> dict[str, Any]:
         """`loss` (natural logarithm, by token) and, of conversations, `exact_call`; where only
-        some rows have calls, the `call_loss` of those. Called by every process."""
+        some rows have calls, the `call_loss` of those; where some have tools, the `relevance` of
+        what is said first. Called by every process."""
         model = _answering(trainer, shared)
         was_training = model.training
         model.eval()
@@ -79,12 +83,23 @@ class HeldOut:
         if self.asked:
             asked = self.asked[: self._config.measure_rows]
             found["exact_call"] = self._exact(model, asked, shared)._asdict()
+        if self.begun:
+            found["relevance"] = self._relevance(model, shared)._asdict()
         model.train(was_training)
         return found
 
     def stops(self, trainer: Any, shared: Arrangement, rows: int = 2) -> Exact:
         """How the first rows are answered now: an early look at whether replies end at all."""
         return self._exact(_answering(trainer, shared), self.asked[:rows], shared)
+
+    def _relevance(self, model: Any, shared: Arrangement) -> Relevance:
+        call, padding = call_token(self._tokenizer), self._tokenizer.pad_token_id
+        results = [
+            relevance(model, share, count, call=call, padding=padding)
+            for share, count in shares(self.begun, PROMPTS, *place(shared))
+        ]
+        sums = total(results, len(Relevance._fields), model.device)
+        return Relevance(*(int(value) for value in sums))
 
     def _exact(self, model: Any, rows: Sequence[Conversation], shared: Arrangement) -> Exact:
         results = []

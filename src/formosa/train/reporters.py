@@ -85,6 +85,9 @@ class Reporters:
             }
             if exact := record.get("exact_call"):
                 values["heldout/exact_call"] = exact["correct"] / max(1, exact["of"])
+            if begun := record.get("relevance"):
+                values["heldout/needless_calls"] = begun["needless"] / max(1, begun["others"])
+                values["heldout/missed_calls"] = begun["missed"] / max(1, begun["calls"])
         for report in self._reports if values else ():
             report(record["step"], values)
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from formosa.checkpoints import provenance
-from formosa.engines.llama import usable_cores
+from formosa.processor import usable_cores
 from formosa.train.config import TrainConfig
 from formosa.train.log import Log
 from formosa.train.special_tokens import PreparedTokenizer
 from formosa.train.start import digest_of
 from formosa.train.tokens import TokenStore
+
+MEASURED = ("step", "loss", "call_loss", "exact_call", "relevance")  # of held-out rows
 
 
 def summary_of(
@@ -58,10 +60,7 @@ def summary_of(
         "processes": processes,
         "added_tokens": list(prepared.added),
         "loss": {"first": losses[0], "last": losses[-1]} if losses else None,
-        "heldout": [
-            {key: r[key] for key in ("step", "loss", "call_loss", "exact_call") if key in r}
-            for r in log.of("measured")
-        ],
+        "heldout": [{key: r[key] for key in MEASURED if key in r} for r in log.of("measured")],
         "best": {key: best[-1][key] for key in ("step", "by", "value")} if best else None,
         "seconds": log.seconds,
         "tokens_per_second": statistics.median(r["tokens_per_second"] for r in done)

@@ -11,7 +11,7 @@ import re
 from formosa.data.synth.slots import Draw, Scene, bare
 from formosa.data.synth.words import read_yaml
 
-SHARE = 0.2  # of the names that can have words around them
+SHARES = (0.2, 0.3)  # of the names that can have words around them, in English and zh-TW
 # What a name follows that is counted, possessed or quoted already.
 BOUND = re.compile(
     r"(?:\b(?:the|an?|my|our|your|his|her|their|this|that|each|every|any|some|no|of|one|two|three"
@@ -44,7 +44,7 @@ def around(draw: Draw, before: str, after: str, scene: Scene) -> str:
         return draw.text
     if BOUND.search(before) or not (scene.zh or OPEN.match(after)):
         return draw.text
-    if scene.rng.random() >= SHARE:
+    if scene.rng.random() >= SHARES[scene.zh]:
         return draw.text
     if any(_said(form, before, after) for form in options):
         return draw.text

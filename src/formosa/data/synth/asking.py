@@ -81,11 +81,12 @@ def ask(
         ways: wordings to choose from.
         drop: a required parameter that the question leaves out.
         optional: how likely an optional part of the question is said.
-        fixed: values that are settled already.
+        fixed: values that are settled already; a part of the question that says one stays.
     """
     way = ways[scene.rng.randrange(len(ways))]
-    parts = choose(way, scene.rng, required=spec.required, drop=drop, optional=optional)
     draws = dict(fixed or {})
+    required = (*spec.required, *draws)
+    parts = choose(way, scene.rng, required=required, drop=drop, optional=optional)
     text = joined(pieces(dict.fromkeys(holes(way), spec), parts, scene, draws), scene)
     for item in spec.parameters:  # what follows from another value is in no question
         follows = isinstance(item.slot, Attribute) and item.slot.of in scene.words

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from formosa.data.synth.generate import DEFAULT_KINDS, DEFAULT_LANGUAGES, check_weights
+from formosa.data.synth.stage import CHINESE_DOCS
 
 
 class SynthConfig(BaseModel):
@@ -41,6 +42,13 @@ class SynthConfig(BaseModel):
         le=1.0,
         description="Share of the rows (0 to 1) whose tools are documented at length: defaults, "
         "options and examples in sentences instead of the schema.",
+    )
+    chinese_docs: float = Field(
+        default=CHINESE_DOCS,
+        ge=0.0,
+        le=1.0,
+        description="Share of the zh-TW rows (0 to 1) whose tools are documented in Chinese; the "
+        "others' are in English, as most tools are.",
     )
     questions: int = Field(
         default=1,

@@ -28,7 +28,7 @@ from formosa.data.synth.slots import RETRIES, Attribute
 from formosa.data.synth.smalltalk import courtesy, small_talk
 from formosa.data.synth.specs import ToolSpec
 from formosa.data.synth.stage import NoSuchToolError, Stage, Turns, askable, following, size
-from formosa.data.synth.wording import holes
+from formosa.data.synth.wording import Wording, holes
 
 # "What is the weather in …, and what's new about …": tools like those of the demonstration.
 WEATHER = ("get_weather",) * 8 + ("weather_forecast", "current_temperature", "air_quality_index")
@@ -206,6 +206,7 @@ def missing(stage: Stage) -> Turns:
     if question is None or slot is None:
         raise ValueError(f"{spec.name}.{name} can't be asked for")
     asked = ask(spec, stage.scene, [way], drop=name)
+    stage.lacking = asked, way
     messages = [
         stage.user(asked.text),
         Message(
@@ -226,6 +227,25 @@ def missing(stage: Stage) -> Turns:
         messages.append(stage.calls(calls, thinking.of_calls(stage, calls)))
     others = stage.others([spec], stage.pick((0, 0, 1)))
     return stage.turns(messages, [spec, *others])
+
+
+def complete(stage: Stage, lacking: Asked, way: Wording) -> Turns:
+    """The question that lacked a value, now with it: nothing else decides whether to call.
+
+    Args:
+        stage: the next conversation about the same tools.
+        lacking: what was asked.
+        way: how.
+
+    Raises:
+        NoSuchToolError: this time the words leave out what was said then.
+    """
+    whole = ask(lacking.spec, stage.scene, [way], optional=0.0, fixed=lacking.draws)
+    said = whole.text.casefold()
+    again = set(holes(way))
+    if any(draw.text.casefold() not in said for n, draw in lacking.draws.items() if n in again):
+        raise NoSuchToolError(lacking.spec.name)
+    return stage.turns([stage.user(whole.text), stage.calls([whole])], [lacking.spec])
 
 
 def answer(stage: Stage) -> Turns:

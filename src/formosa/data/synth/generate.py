@@ -14,7 +14,7 @@ from formosa.data.rows import LANGUAGES, Row
 from formosa.data.synth.dialogue import KINDS
 from formosa.data.synth.novelty import is_new
 from formosa.data.synth.sets import make_set
-from formosa.data.synth.stage import PATIENCE, SOURCE, Stage
+from formosa.data.synth.stage import CHINESE_DOCS, PATIENCE, SOURCE, Stage
 
 ATTEMPTS = 60
 BARREN = 50
@@ -57,11 +57,12 @@ def make_row(
     max_tools: int = 6,
     thinking: bool = False,
     manuals: float = 0.0,
+    chinese_docs: float = CHINESE_DOCS,
 ) -> Row:
     """One row; the arguments are all that it depends on.
 
     With `thinking`, the same row with reasoning: its twin. `manuals` is the share of rows whose
-    tools are documented at length.
+    tools are documented at length, `chinese_docs` of the zh-TW rows whose tools are in Chinese.
     """
     split = "heldout" if held_out else "train"
     place = f"{split}-{kind}-{language}-{number}"
@@ -70,7 +71,13 @@ def make_row(
     # nothing new to say leaves its turn to the next.
     turn = number + _shift(seed, kind) + attempt // PATIENCE
     stage = Stage.of(
-        rng, language, held_out=held_out, turn=turn, max_tools=max_tools, thinking=thinking
+        rng,
+        language,
+        held_out=held_out,
+        turn=turn,
+        max_tools=max_tools,
+        thinking=thinking,
+        chinese_docs=chinese_docs,
     )
     # Dice of their own: with or without it, the row says and calls the same.
     dice = random.Random(f"formosa manuals {seed} {place} {attempt}")
@@ -97,6 +104,7 @@ def generate(
     thinking: float = 0.0,
     max_tools: int = 6,
     manuals: float = 0.0,
+    chinese_docs: float = CHINESE_DOCS,
     questions: int = 1,
 ) -> Iterator[Row]:
     """`count` rows in shuffled order, no two with the same question; twins come on top.
@@ -114,6 +122,8 @@ def generate(
         thinking: share of the rows, 0 to 1, that are followed by their twin with reasoning.
         max_tools: most tools that are offered in a row.
         manuals: share of the rows, 0 to 1, whose tools are documented at length.
+        chinese_docs: share of the zh-TW rows, 0 to 1, whose tools are documented in Chinese; the
+            others' are in English.
         questions: rows that are made for each set of tools.
     """
     seen = seen if seen is not None else set()
@@ -135,6 +145,7 @@ def generate(
             held_out=held_out,
             max_tools=max_tools,
             manuals=manuals,
+            chinese_docs=chinese_docs,
             seen=seen,
         )
         for row in _sets(made, left, questions, order):
@@ -158,6 +169,7 @@ def generate(
             held_out=held_out,
             max_tools=max_tools,
             manuals=manuals,
+            chinese_docs=chinese_docs,
         )
         for attempt in range(ATTEMPTS):
             row = make(attempt=attempt)

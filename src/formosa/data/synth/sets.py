@@ -3,7 +3,8 @@
 Why: two thirds of a row are its tools. Rows that begin alike are computed together
 (`train.share_prefix`), so four more questions about the same tools cost what one row of other
 tools costs. And they teach what single rows can't: with the very same tools in sight one question
-wants this tool, the next that one twice, and the next none.
+wants this tool, the next that one twice, and the next none. After a question
+that lacks a value comes the same one with it: nothing but the value decides.
 
 A set has dice of its own, seeded with its place (seed, split, language, number), as rows have.
 """
@@ -15,10 +16,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from formosa.data.rows import Row
-from formosa.data.synth.dialogue import KINDS, SEARCH, WEATHER, named
+from formosa.data.synth.dialogue import KINDS, SEARCH, WEATHER, complete, named
 from formosa.data.synth.novelty import is_new
 from formosa.data.synth.specs import ToolSpec
-from formosa.data.synth.stage import SOURCE, NoSuchToolError, Stage
+from formosa.data.synth.stage import CHINESE_DOCS, SOURCE, NoSuchToolError, Stage
 
 ATTEMPTS = 25  # at a question that is new
 ALONE = ("single",)  # kinds with one tool in sight …
@@ -38,6 +39,7 @@ def make_set(
     held_out: bool = False,
     max_tools: int = 6,
     manuals: float = 0.0,
+    chinese_docs: float = CHINESE_DOCS,
     seen: Collection[str] = (),
 ) -> list[Row]:
     """Up to `questions` rows with the same system message and tools.
@@ -51,11 +53,19 @@ def make_set(
         held_out: tools and wordings that training never sees.
         max_tools: most tools of a set.
         manuals: share of the sets whose tools are documented at length.
+        chinese_docs: share of the zh-TW sets whose tools are documented in Chinese.
         seen: questions that must not come again.
     """
     place = f"{'heldout' if held_out else 'train'}-set-{language}-{number}"
     rng = random.Random(f"formosa synth 3 {seed} {place}")
-    stage = Stage.of(rng, language, held_out=held_out, turn=number + seed, max_tools=max_tools)
+    stage = Stage.of(
+        rng,
+        language,
+        held_out=held_out,
+        turn=number + seed,
+        max_tools=max_tools,
+        chinese_docs=chinese_docs,
+    )
     dice = random.Random(f"formosa manuals {seed} {place}")
     if dice.random() < manuals:
         stage.manuals = dice
@@ -67,6 +77,10 @@ def make_set(
         if row is None:
             break
         made[row.question] = row
+        if stage.lacking and len(made) < questions:
+            twin = _complete(stage, seen)
+            if twin and twin.question not in made:
+                made[twin.question] = twin
     tools = stage.tools(stage.offered)  # which parameters they show depends on all the calls
     return [
         replace(row, id=f"synth-{seed}-{place}-{i}", tools=tools)
@@ -112,4 +126,22 @@ def _conversation(
         if is_new(row, seen) and row.question not in made:
             return row
         stage.used = before
+    return None
+
+
+def _complete(stage: Stage, seen: Collection[str]) -> Row | None:
+    """What was asked without a value, asked with it; None where that can't be said, or was."""
+    assert stage.lacking is not None
+    lacking, way = stage.lacking
+    before = {name: set(parameters) for name, parameters in stage.used.items()}
+    stage.begin()
+    try:
+        messages, _ = complete(stage, lacking, way)
+    except NoSuchToolError:
+        return None
+    kind = ALONE[0] if len(stage.offered) == 1 else AMONG[0]
+    row = Row("", SOURCE, kind, stage.language, messages)
+    if is_new(row, seen):
+        return row
+    stage.used = before
     return None

@@ -28,6 +28,7 @@ Turns = tuple[tuple[Message, ...], tuple[Tool, ...]]
 LANGUAGE_KEYS = {"zh-TW": "zh", "en": "en"}
 # How often a name is written as in the catalogue, in camelCase, with its domain, …
 STYLES = ("",) * 8 + ("camel",) * 3 + ("dotted",) * 3 + ("module", "pascal")
+CHINESE_DOCS = 0.4  # share of the zh-TW questions whose tools are documented in Chinese
 OTHER_DAYS = 0.5  # how often days are wanted in another form than ISO 8601, or in that one
 SOURCE = "synth"  # where a row says that it comes from
 PATIENCE = 15  # attempts at a new question with one tool, before the next tool has its turn
@@ -146,6 +147,7 @@ class Stage:
     used: dict[str, set[str]] = field(default_factory=dict)  # tool → parameters of its calls
     said: set[str] = field(default_factory=set)  # texts in the calls' arguments
     offered: tuple[ToolSpec, ...] = ()  # the tools of a set; else every conversation has its own
+    lacking: tuple[Asked, Wording] | None = None  # what was asked last without a value
 
     @classmethod
     def of(
@@ -157,11 +159,12 @@ class Stage:
         turn: int,
         max_tools: int = 6,
         thinking: bool = False,
+        chinese_docs: float = CHINESE_DOCS,
     ) -> Stage:
         stage = cls(Scene(rng, language), held_out, turn, max_tools, thinking)
         stage.style = STYLES[rng.randrange(len(STYLES))]
         # English questions see English docs; zh-TW questions see either.
-        stage.docs = "zh-TW" if language == "zh-TW" and rng.random() < 0.4 else "en"
+        stage.docs = "zh-TW" if language == "zh-TW" and rng.random() < chinese_docs else "en"
         stage.bare = rng.random() < 0.06
         stage.closed = rng.random() < 0.1
         stage.wordy = rng.random() < 0.12
@@ -180,7 +183,7 @@ class Stage:
         """The next conversation about the same tools, which knows nothing of the one before."""
         before = self.scene
         self.scene = Scene(self.rng, self.language, today=before.today, day_form=before.day_form)
-        self.made_calls = 0
+        self.made_calls, self.lacking = 0, None
 
     @property
     def rng(self) -> random.Random:

@@ -16,6 +16,11 @@ TRAINING = {
     "Held-out rows answered with exactly the right calls.": (
         "保留資料中，呼叫與參數完全正確的比例。"
     ),
+    "Wrongly called": "該不該呼叫",
+    "Held-out rows whose reply begins as a call and should not, or should and does not; "
+    "lower is better.": "保留資料中，不該呼叫卻呼叫、或該呼叫卻沒呼叫的比例，越低越好。",
+    "where none should be": "不該呼叫卻呼叫",
+    "none where one should be": "該呼叫卻沒呼叫",
     "Learning rate": "學習率",
     "As the schedule has it.": "依排程變化。",
     "Gradient norm": "梯度範數",
@@ -30,6 +35,7 @@ TRAINING = {
     "At its peak, of the first process.": "第一個行程的最高用量。",
     "training": "訓練",
     "held out": "保留資料",
+    "held out, with calls": "保留資料中有呼叫的",
     "step": "步",
     "{value} at step {step}": "第 {step} 步：{value}",
     "{title} over the steps, from {first} to {last}. The table below has the values.": (

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import stat
 import subprocess
@@ -361,6 +362,7 @@ def test_the_log_says_who_agreed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert answers == {"call_0": (True, True), "call_1": (False, False)}
 
 
+PATIENCE = 10.0  # seconds after which a person presses Ctrl-C again
 CHAT = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
@@ -398,9 +400,14 @@ def test_ctrl_c_at_a_question_stops_the_turn_in_a_real_terminal(tmp_path: Path) 
     os.close(slave)
     seen = b""
 
-    def until(words: str) -> None:
+    def until(words: str, again: signal.Signals | None = None) -> None:
+        """Read up to these words. A signal that comes just before Python's terminal waits is seen
+        with the next one only: then it comes `again`."""
         nonlocal seen
         while words.encode() not in seen:
+            if again and not select.select([master], [], [], PATIENCE)[0]:
+                process.send_signal(again)
+                continue
             seen += os.read(master, 4096)
         seen = seen.partition(words.encode())[2]
 
@@ -409,7 +416,7 @@ def test_ctrl_c_at_a_question_stops_the_turn_in_a_real_terminal(tmp_path: Path) 
         os.write(master, b"go\n")
         until("always run delete")
         process.send_signal(signal.SIGINT)
-        until("stopped; this turn is forgotten")
+        until("stopped; this turn is forgotten", signal.SIGINT)
         os.write(master, b"again\n")
         until("好")
         os.write(master, b"/exit\n")

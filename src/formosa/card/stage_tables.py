@@ -146,10 +146,8 @@ def training(ledger: Ledger) -> str:
         (Words("套件", "Packages"), ("versions",)),
         (Words("對話模板 sha256", "Template sha256"), ("template_sha256",)),
     ]
-    if ledger.get(SUMMARY, "heldout", last, "relevance") is None:  # made before it was measured
-        lines = [line for line in lines if line[1][-1] != "relevance"]
-    empty = ("lora", "start_sha256", "dropped", "share_prefix", "added_tokens")
-    lines = [line for line in lines if line[1][0] not in empty or ledger.get(SUMMARY, *line[1])]
+    empty = ("lora", "start_sha256", "dropped", "share_prefix", "added_tokens", "relevance")
+    lines = [line for line in lines if line[1][-1] not in empty or ledger.get(SUMMARY, *line[1])]
     return ledger.settings("training", [*base, *_cells(ledger, SUMMARY, lines)])
 
 

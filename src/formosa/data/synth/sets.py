@@ -12,14 +12,15 @@ A set has dice of its own, seeded with its place (seed, split, language, number)
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from formosa.data.rows import Row
 from formosa.data.synth.dialogue import KINDS, SEARCH, WEATHER, complete, named
 from formosa.data.synth.novelty import is_new
 from formosa.data.synth.specs import ToolSpec
-from formosa.data.synth.stage import CHINESE_DOCS, SOURCE, NoSuchToolError, Stage
+from formosa.data.synth.stage import CHINESE_DOCS, SOURCE, NoSuchToolError, Stage, Turns
 
 ATTEMPTS = 25  # at a question that is new
 ALONE = ("single",)  # kinds with one tool in sight …
@@ -78,8 +79,10 @@ def make_set(
             break
         made[row.question] = row
         if stage.lacking and len(made) < questions:
-            twin = _complete(stage, seen)
-            if twin and twin.question not in made:
+            kind = ALONE[0] if len(stage.offered) == 1 else AMONG[0]
+            asked, way = stage.lacking
+            twin = _tried(stage, kind, partial(complete, lacking=asked, way=way), seen, made)
+            if twin is not None:
                 made[twin.question] = twin
     tools = stage.tools(stage.offered)  # which parameters they show depends on all the calls
     return [
@@ -116,32 +119,28 @@ def _conversation(
     """A conversation that is new, without its tools; None where all has been said."""
     for _ in range(ATTEMPTS):
         kind = stage.rng.choices(list(kinds), list(kinds.values()))[0]
-        before = {name: set(parameters) for name, parameters in stage.used.items()}
-        stage.begin()
-        try:
-            messages, _ = KINDS[kind](stage)
-        except NoSuchToolError:
-            continue
-        row = Row("", SOURCE, kind, stage.language, messages)
-        if is_new(row, seen) and row.question not in made:
+        row = _tried(stage, kind, KINDS[kind], seen, made)
+        if row is not None:
             return row
-        stage.used = before
     return None
 
 
-def _complete(stage: Stage, seen: Collection[str]) -> Row | None:
-    """What was asked without a value, asked with it; None where that can't be said, or was."""
-    assert stage.lacking is not None
-    lacking, way = stage.lacking
+def _tried(
+    stage: Stage,
+    kind: str,
+    make: Callable[[Stage], Turns],
+    seen: Collection[str],
+    made: Collection[str],
+) -> Row | None:
+    """The conversation that `make` makes; None where these tools don't allow it, or it is old."""
     before = {name: set(parameters) for name, parameters in stage.used.items()}
     stage.begin()
     try:
-        messages, _ = complete(stage, lacking, way)
+        messages, _ = make(stage)
     except NoSuchToolError:
         return None
-    kind = ALONE[0] if len(stage.offered) == 1 else AMONG[0]
     row = Row("", SOURCE, kind, stage.language, messages)
-    if is_new(row, seen):
+    if is_new(row, seen) and row.question not in made:
         return row
     stage.used = before
     return None

@@ -14,7 +14,8 @@ import httpx2
 import pytest
 
 from formosa.chat.message import Message
-from formosa.engines.llama import LlamaEngine
+from formosa.engines.dialect import PROBE, PROBE_TOKENS
+from formosa.engines.llama import LlamaEngine, _sampling
 from formosa.engines.open import open_chat
 from formosa.engines.protocol import ChatRequest, Piece, Prompt, Sampling, TextEngine
 from formosa.errors import ContextError, EngineError, ModelError, UnsupportedError, UserError
@@ -113,6 +114,17 @@ def test_cutting_to_one_candidate_is_greedy_whichever_way_it_is_said(engine: Lla
         assert text_of(generate(engine, max_tokens=10, temperature=3.0, seed=1, **cut)) == greedy
     free = text_of(generate(engine, max_tokens=10, temperature=3.0, seed=1))
     assert free != greedy
+
+
+@pytest.mark.model
+def test_nothing_is_sampled_where_the_likeliest_token_is_wanted(engine: LlamaEngine) -> None:
+    """llama.cpp would compute the probability of every token for it, whatever the cuts are."""
+    greedy = text_of(generate(engine, max_tokens=10))
+    for more in ({"top_k": 40}, {"top_p": 0.9}, {"min_p": 0.2}, {"seed": 3}):
+        assert text_of(generate(engine, max_tokens=10, **more)) == greedy
+        asked = _sampling(Sampling(**more), CONTEXT)
+        assert (asked["top_k"], asked["temperature"]) == (1, 0.0)
+        assert asked["samplers"] == ["penalties", "top_k"]
 
 
 @pytest.mark.model
@@ -245,6 +257,26 @@ def test_a_grammar_is_followed_to_the_letter(engine: LlamaEngine) -> None:
     pieces = generate(engine, grammar='start: "台北\\n" /[0-9]{3}/\n')
     assert re.fullmatch("台北\n[0-9]{3}", text_of(pieces))
     assert pieces[-1].finish == "stop"
+
+
+@pytest.mark.model
+def test_trying_a_grammar_writes_the_snowman_and_no_more(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    post = engine._post
+
+    async def noting(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        told.append(await post(path, body))
+        return told[-1]
+
+    monkeypatch.setattr(engine, "_post", noting)
+    for _ in range(2):
+        assert text_of(generate(engine, grammar='start: "tried once"\n')) == "tried once"
+    (tried,) = [value for value in told if "stopping_word" in value]
+    assert (tried["content"], tried["stopping_word"]) == ("", PROBE)
+    written = asyncio.run(engine.tokenize(PROBE))
+    assert tried["tokens_predicted"] <= len(written) <= PROBE_TOKENS
 
 
 @pytest.mark.model

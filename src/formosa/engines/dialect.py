@@ -17,6 +17,9 @@ from formosa.errors import UnsupportedError
 GRAMMAR = "%llguidance {}\n"  # how llama.cpp tells our grammars from its own
 # llama.cpp's samplers in the usual order (transformers, vLLM): temperature first, then the cuts.
 SAMPLERS = ["penalties", "temperature", "top_k", "top_p", "min_p"]
+# The likeliest token alone (top_k 1): temperature 0 says the same, and computes the probability of
+# every token of the vocabulary meanwhile, which a small model with a large one feels.
+GREEDY_SAMPLERS = ["penalties", "top_k"]
 PROBE = "\u2603"  # a snowman: no model begins a reply with one unless it has to
 PROBE_TOKENS = 4  # a character may be several tokens
 KEPT = 1000  # grammars that are remembered

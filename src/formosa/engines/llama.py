@@ -28,7 +28,15 @@ import httpx2
 from formosa.chat.message import Message, Tool
 from formosa.chat.tags import CALL, END_CALL, END_THINK, THINK
 from formosa.chat.template import ChatTemplate
-from formosa.engines.dialect import GRAMMAR, PROBE_TOKENS, SAMPLERS, FollowedGrammars, with_end
+from formosa.engines.dialect import (
+    GRAMMAR,
+    GREEDY_SAMPLERS,
+    PROBE,
+    PROBE_TOKENS,
+    SAMPLERS,
+    FollowedGrammars,
+    with_end,
+)
 from formosa.engines.gguf import FILE_TYPES, read_metadata
 from formosa.engines.guided import guided
 from formosa.engines.http import LoopClients, error_from, sse_objects
@@ -241,10 +249,11 @@ class LlamaEngine:
                 "n_predict": PROBE_TOKENS,
                 "n_probs": 0,
                 "temperature": 0.0,
-                "stop": [],
+                "stop": [PROBE],  # no more tokens than it takes
                 "logit_bias": [],
             }
-            return (await self._post("/completion", asked)).get("content")
+            found = await self._post("/completion", asked)
+            return f"{found.get('content')}{found.get('stopping_word')}"
 
         await self._followed.check(grammar, write)
 
@@ -361,9 +370,9 @@ def _sampling(sampling: Sampling, context: int) -> dict[str, Any]:
     """Every parameter that could change the answer, said aloud."""
     greedy = sampling.temperature <= 0
     return {
-        "samplers": SAMPLERS,
+        "samplers": GREEDY_SAMPLERS if greedy else SAMPLERS,
         "temperature": 0.0 if greedy else sampling.temperature,
-        "top_k": sampling.top_k or 0,
+        "top_k": 1 if greedy else sampling.top_k or 0,
         "top_p": 1.0 if sampling.top_p is None else sampling.top_p,
         "min_p": sampling.min_p or 0.0,
         "seed": -1 if sampling.seed is None else sampling.seed % 2**32,

@@ -107,8 +107,13 @@ class Vocabulary:
         like any other and knows none of that name; as vLLM has it, every added token is special.
         """
         kinds = (_CONTROL, _USER_DEFINED) if user_defined else (_CONTROL,)
+        return frozenset(token for token, kind in self._tags if kind in kinds)
+
+    @cached_property
+    def _tags(self) -> tuple[tuple[str, int], ...]:
+        """Those of chat formats with their kinds. Asked for with every reply."""
         pairs = zip(self._tokens, self._kinds, strict=False)
-        return frozenset(token for token, kind in pairs if token in _TAGS and kind in kinds)
+        return tuple(pair for pair in pairs if pair[0] in _TAGS)
 
     @cached_property
     def ends(self) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ ADAPTERS = {
         BuiltInAdapter(
             name="formosa-mini",
             base="gemma-3-270m",
-            sha256="279ac1b640efee9170f2cbc29d57a8cd3202f8dc0217b6a2f623dc24a37c15bf",
+            sha256="75013c0c270f1b44b6d6a73ae2cfb2966223d8ed3244cc20df0041bd83f14d59",
             licence="gemma",
             about="our own: calls tools in Traditional Chinese and English, on Gemma 3 270M",
         ),

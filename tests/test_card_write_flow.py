@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from card_run import make_run, write_json, write_log
 from formosa.card import facts
@@ -15,7 +20,7 @@ from formosa.card.eval_results import write_eval_results
 from formosa.card.index_entry import entry_of
 from formosa.card.ledger import FLOW, Ledger, find_logs
 from formosa.card.stage_tables import flow_steps
-from formosa.card.tool_flow import walk_through
+from formosa.card.tool_flow import python_text, walk_through
 from formosa.errors import CardError
 from formosa.results.log import read_log
 
@@ -37,7 +42,36 @@ def test_results_are_recorded_under_the_name_of_their_call(tmp_path: Path) -> No
         {"role": "tool", "tool_call_id": "a", "name": "g", "content": "of f"},
     ]
     found = flow(tmp_path, messages=messages)
-    assert "recorded = {'g': 'of g', 'f': 'of f'}" in found["define"]
+    assert 'recorded = {"g": "of g", "f": "of f"}' in found["define"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda items: st.lists(items, max_size=4) | st.dictionaries(st.text(), items, max_size=4),
+)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=4))
+def test_the_code_holds_what_was_said_to_the_letter(value: dict[str, Any]) -> None:
+    assert ast.literal_eval(python_text(value)) == value
+
+
+def test_a_formatter_finds_nothing_to_do_in_the_code(tmp_path: Path) -> None:
+    """Who publishes a card may format the code in it, and `card verify` is about its bytes."""
+    quotes = ["it's", 'said "no"', 'it\'s "no"', "\\", "", "問" * 41, "問" * 39, "a" * 81, "a" * 82]
+    nested = {"empty": {}, "list": [], "one": [1], "deep": {"a": {"b": [quotes, None, True, 0.5]}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": nested, "quotes": quotes}}
+    results = [{"role": "tool", "tool_call_id": "a", "content": text} for text in quotes]
+    asked = {"role": "user", "content": "台北氣溫如何？" * 9}
+    messages = [asked, {"role": "assistant", "tool_calls": [CALL]}, *results]
+    found = flow(tmp_path, messages=messages, tools=[tool, tool])
+    (tmp_path / "card.md").write_text(f"{found['define']}\n\n{found['ask']}\n", encoding="utf-8")
+    for length in ("88", "100", "120"):
+        check = ["format", "--isolated", "--check", "--preview", "--line-length", length, "card.md"]
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *check], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_code_never_counts_calls(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ that a model or a tool said stands in code blocks that nothing in it can end.
 from __future__ import annotations
 
 import json
-from pprint import pformat
+import unicodedata
 from typing import Any
 
 from formosa.card.ledger import FLOW, Ledger, Words
@@ -58,6 +58,8 @@ for _ in range(4):  # {rounds}
 # llama.cpp and Formosa say `reasoning_content`, vLLM since 0.16 `reasoning`.
 _THINK = 'print(getattr(said, "reasoning_content", None) or getattr(said, "reasoning", None))\n'
 
+LINE = 88  # columns
+
 _HEADS = {
     "system": Words("系統", "System"),
     "user": Words("使用者", "User"),
@@ -96,12 +98,12 @@ def _read(ledger: Ledger, reasoning: bool) -> dict[str, Any]:
             break
         asked.append({"role": message["role"], "content": message.get("content")})
     define = _DEFINE.format(
-        tools=_python(ledger.get(FLOW, "tools") or []),
+        tools=python_text(ledger.get(FLOW, "tools") or []),
         remark=ledger.say(_RECORDED),
-        results=_python(results),
+        results=python_text(results),
     )
     ask = _ASK.format(
-        messages=_python(asked),
+        messages=python_text(asked),
         rounds=ledger.say(_ROUNDS),
         by_id=ledger.say(_BY_ID),
         think=_THINK if reasoning else "",
@@ -117,8 +119,46 @@ def _read(ledger: Ledger, reasoning: bool) -> dict[str, Any]:
     }
 
 
-def _python(value: Any) -> str:
-    return pformat(value, sort_dicts=False, width=96)
+def python_text(value: Any, before: int = len("messages = "), indent: int = 0) -> str:
+    """A value as ruff and Black lay it out, so that nobody has to format a card of ours.
+
+    Args:
+        value: of JSON.
+        before: columns of its first line that are taken.
+        indent: spaces before its last line.
+    """
+    if isinstance(value, str):
+        return _quoted(value)
+    if not isinstance(value, (dict, list)):
+        return repr(value)
+    inner = indent + 4
+    if isinstance(value, dict):
+        begin, end = "{", "}"
+        keys = [f"{python_text(key)}: " for key in value]
+        parts = [
+            key + python_text(item, inner + _columns(key), inner)
+            for key, item in zip(keys, value.values(), strict=True)
+        ]
+    else:
+        begin, end = "[", "]"
+        parts = [python_text(item, inner, inner) for item in value]
+    line = begin + ", ".join(parts) + end
+    if not any("\n" in part for part in parts) and before + _columns(line) < LINE:
+        return line
+    lines = "".join(f"{' ' * inner}{part},\n" for part in parts)
+    return f"{begin}\n{lines}{' ' * indent}{end}"
+
+
+def _quoted(text: str) -> str:
+    """In double quotes, unless that takes more backslashes than single ones."""
+    single = repr(f'"{text}')[2:-1]  # with a double quote inside, `repr` takes single ones
+    if text.count('"') > text.count("'"):
+        return f"'{single}'"
+    return '"' + single.replace("\\'", "'").replace('"', '\\"') + '"'
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def _turn(ledger: Ledger, message: dict[str, Any]) -> dict[str, str]:

@@ -6,8 +6,8 @@
     temperature 0   the same by the chain of samplers that sampling with a temperature takes
     llama.cpp's     its own samplers, all of them, with temperature 0
 
-All must write the same. The table has the median of the rounds' tokens per second, and of the
-rounds' own ratios to the first way.
+Alone, all must write the same; replies computed together differ in their last bits. The table has
+the median of the rounds' tokens per second, and of the rounds' own ratios to the first way.
 """
 
 from __future__ import annotations

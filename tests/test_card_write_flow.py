@@ -59,7 +59,14 @@ def test_the_code_holds_what_was_said_to_the_letter(value: dict[str, Any]) -> No
 def test_a_formatter_finds_nothing_to_do_in_the_code(tmp_path: Path) -> None:
     """Who publishes a card may format the code in it, and `card verify` is about its bytes."""
     quotes = ["it's", 'said "no"', 'it\'s "no"', "\\", "", "問" * 41, "問" * 39, "a" * 81, "a" * 82]
-    nested = {"empty": {}, "list": [], "one": [1], "deep": {"a": {"b": [quotes, None, True, 0.5]}}}
+    nested = {
+        "empty": {},
+        "k" * 90: {},
+        "問" * 40: [],
+        "list": [],
+        "one": [1],
+        "deep": {"a": {"b": [quotes, None, True, 0.5]}},
+    }
     tool = {"type": "function", "function": {"name": "f", "parameters": nested, "quotes": quotes}}
     results = [{"role": "tool", "tool_call_id": "a", "content": text} for text in quotes]
     asked = {"role": "user", "content": "台北氣溫如何？" * 9}

@@ -143,7 +143,7 @@ def python_text(value: Any, before: int = len("messages = "), indent: int = 0) -
         begin, end = "[", "]"
         parts = [python_text(item, inner, inner) for item in value]
     line = begin + ", ".join(parts) + end
-    if not any("\n" in part for part in parts) and before + _columns(line) < LINE:
+    if not any("\n" in part for part in parts) and before + _columns(line) < LINE or not parts:
         return line
     lines = "".join(f"{' ' * inner}{part},\n" for part in parts)
     return f"{begin}\n{lines}{' ' * indent}{end}"

@@ -23,7 +23,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CHROMIUM := $(or $(FORMOSA_CHROMIUM),$(shell command -v chromium || command -v google-chrome))
 
 # Those that need nothing but this environment; the others say what they want with --help.
-BENCHMARKS := parser bfcl_checker data_prepare training_speed sampling gateway eval_speed web_log
+BENCHMARKS := parser bfcl_checker data_prepare training_speed sampling adapter_speed gateway eval_speed web_log
 
 # llama.cpp and torch share two cores here: waiting threads spin for microseconds, then sleep.
 export OMP_WAIT_POLICY ?= passive

@@ -3,8 +3,8 @@
     python benchmarks/adapter_speed.py [--adapter formosa-mini] [--clients 1,8] [--rounds 5]
 
 Prompts of some 500 tokens (a request of BFCL with its tools has about that many), none of them
-cached, replies of 50. Prompt and reply are timed by llama.cpp itself, the request from outside; the table
-has medians of the rounds, each of as many requests at once as its row says.
+cached, replies of 50. Prompt and reply are timed by llama.cpp itself, the request from outside; the
+table has medians of the rounds, each of as many requests at once as its row says.
 """
 
 from __future__ import annotations

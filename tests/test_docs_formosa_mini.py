@@ -11,6 +11,8 @@ import pytest
 
 from formosa.cli.main import cli
 from formosa.models import ADAPTERS, BUILTIN
+from formosa.results.log import read_log
+from formosa.results.metrics import paired_difference, score
 from formosa.run.recipe import load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -64,3 +66,30 @@ def test_the_page_says_whether_it_ships() -> None:
     said = "nothing is shipped yet" in PAGE
     assert said == ("formosa-mini" not in ADAPTERS)
     assert re.search(r"at most 16 MB", PAGE)
+
+
+AGAIN = ROOT / "docs" / "logs" / "formosa-mini-seed-8"  # the recipe's run with another seed
+ROW = re.compile(
+    r"\| (?P<kind>[a-z ]+)(?P<zh>, zh-TW)? \| (?P<asked>\d+) \| [\d.]+ \([\d.]+ to [\d.]+\) "
+    r"\| (?P<again>[\d.]+) \| (?P<better>\d+) \| (?P<worse>\d+) \|"
+)
+ROWS = [row for line in PAGE.splitlines() if (row := ROW.match(line))]
+
+
+@pytest.mark.parametrize("path", sorted(AGAIN.glob("*.jsonl")), ids=lambda path: str(path.stem))
+def test_what_another_seed_gave_follows_from_its_log(path: Path) -> None:
+    ships = read_log(ADAPTERS["formosa-mini"].folder / "logs" / path.name)
+    again = read_log(path)
+    assert again.start["model"]["sha256"] != ships.start["model"]["sha256"]
+    task = again.start["task"]["name"].removeprefix("bfcl-")
+    kind, zh = task.removeprefix("zhtw-").replace("-", " "), task.startswith("zhtw-")
+    (row,) = (row for row in ROWS if row["kind"] == kind and bool(row["zh"]) == zh)
+    difference = paired_difference(ships, again, "ast")
+    assert difference.questions == int(row["asked"])
+    assert f"{100 * score(again, 'ast').value:.1f}" == row["again"]
+    assert (difference.better, difference.worse) == (int(row["better"]), int(row["worse"]))
+    assert f"**{100 * score(ships, 'ast').value:.1f}**" in PAGE
+
+
+def test_every_row_of_another_seed_has_its_log() -> None:
+    assert len(ROWS) == len(list(AGAIN.glob("*.jsonl")))
